@@ -1,0 +1,299 @@
+"""Decide what an environment's endpoints need: (environment, site, policy) → a plan. Pure.
+
+A *site* is an account and Region that owns VPCs. Only what is ours (``ownership.py``) is ever changed, except the
+policy of an SQS endpoint whose owner lets us.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from endpoints.ownership import PURPOSE, QUEUE, Owner
+from endpoints.plan import (
+    NEW_GROUP,
+    Action,
+    Admit,
+    CorrectEndpoint,
+    CreateEndpoint,
+    CreateGroup,
+    DeleteEndpoints,
+    DeleteGroup,
+    Finding,
+    Plan,
+    Purpose,
+    Revoke,
+    SetTags,
+)
+from endpoints.policy import Policy
+from endpoints.sqs import way_to_queue
+from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.network import Admission, Site, VpcEndpoint
+
+SETTLED = frozenset({"PENDING", "CREATING", "AVAILABLE", "UPDATE_FAILED"})
+"""Statuses in which what ``GetEnvironment`` says is in force. In all others nothing is taken away: whether an
+environment's endpoint services change while MWAA updates it is not documented."""
+
+RUNNING = frozenset({"AVAILABLE", "UPDATE_FAILED"})
+"""Statuses of an environment that works with the endpoints it has (UPDATE_FAILED: rolled back, guide L5782)."""
+
+ENDING = frozenset({"DELETING", "DELETED", "CREATE_FAILED"})
+"""Statuses that no endpoint can help (guide L8260); the endpoints go when the environment is gone."""
+
+WITH_WEBSERVER_ENDPOINT = frozenset({"PRIVATE_ONLY", "PUBLIC_AND_PRIVATE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that a plan is made of.
+
+    ``ways_out`` are those of the environment's subnets that have a route out, or None if nobody looked; ``vpc_id`` is
+    theirs.
+    """
+
+    environment: Environment
+    site: Site
+    vpc_id: str
+    ways_out: frozenset[str] | None = None
+
+
+def idle_reason(environment: Environment) -> str | None:
+    """Why there is nothing to do for an environment, whatever its network looks like; None if there may be."""
+    if environment.endpoint_management != "CUSTOMER":
+        return "MWAA manages the endpoints of this environment itself"
+    if environment.status in ENDING:
+        return f"the environment is {environment.status}"
+    if environment.database_service is None:
+        return "MWAA has not named the database's endpoint service yet"
+    return None
+
+
+def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
+    """Plan for an environment that exists and is not idle (see ``idle_reason``)."""
+    draft = _Draft(observed, policy, owner)
+    needs = draft.needs()
+    kept = {purpose: draft.serving(service) for purpose, service in needs.items()}
+    if any(endpoint is None or draft.is_ours(endpoint) for endpoint in kept.values()):
+        group_id = draft.group()
+        for purpose, service in needs.items():
+            draft.endpoint(purpose, service, kept[purpose], group_id)
+    in_place = [endpoint for endpoint in kept.values() if endpoint is not None]
+    draft.report_foreign(in_place)
+    draft.take_away({endpoint.id for endpoint in in_place})
+    database = kept["database"]
+    draft.queue(database_is_ours=database is None or draft.is_ours(database))
+    late_webserver = observed.environment.webserver_access_mode == "PRIVATE_ONLY" and "webserver" not in needs
+    complete = len(in_place) == len(needs) and not late_webserver
+    ready = complete and all(endpoint.state == "available" for endpoint in in_place) and not draft.findings
+    return Plan(
+        environment=observed.environment.ref,
+        account=observed.site.account,
+        reason=draft.reason(ready=ready, late_webserver=late_webserver),
+        actions=tuple(draft.actions),
+        findings=tuple(draft.findings),
+        wait=not ready and not draft.findings,
+        ready=ready,
+        serving={purpose: endpoint.id for purpose, endpoint in kept.items() if endpoint is not None},
+    )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making; each method adds its part."""
+
+    observed: Observed
+    policy: Policy
+    owner: Owner
+    actions: list[Action] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def environment(self) -> Environment:
+        return self.observed.environment
+
+    @property
+    def settled(self) -> bool:
+        return self.environment.status in SETTLED
+
+    def is_ours(self, endpoint: VpcEndpoint) -> bool:
+        return self.owner.owns(endpoint, self.environment.arn)
+
+    def needs(self) -> dict[Purpose, str]:
+        """Database always; web server when the access mode calls for it and MWAA names its service (guide L8231,
+        L8273).
+        """
+        needs: dict[Purpose, str] = {"database": self.environment.database_service or ""}
+        if self.environment.webserver_service and self.environment.webserver_access_mode in WITH_WEBSERVER_ENDPOINT:
+            needs["webserver"] = self.environment.webserver_service
+        return needs
+
+    def serving(self, service: str) -> VpcEndpoint | None:
+        """The endpoint that serves a service in the VPC: ours before somebody else's, the oldest of several."""
+        found = [
+            e
+            for e in self.observed.site.endpoints
+            if e.service == service and e.vpc_id == self.observed.vpc_id and e.counts
+        ]
+        return min(
+            found,
+            key=lambda endpoint: (not self.is_ours(endpoint), str(endpoint.created_at), endpoint.id),
+            default=None,
+        )
+
+    def group(self) -> str:
+        """One group of our own in the owner's account that admits every group of the environment (guide L8242-8264)."""
+        wanted = wanted_admissions(self.environment, self.policy)
+        mine = [
+            g for g in self.observed.site.groups if g.vpc_id == self.observed.vpc_id and g.tags.get(PURPOSE) != "sqs"
+        ]
+        if not mine:
+            reason = "the endpoints need a group that admits the environment"
+            description = f"Admits the MWAA environment {self.environment.ref.name} to its VPC endpoints"
+            tags = self.owner.tags(self.environment.arn, "endpoints")
+            self.actions.append(
+                CreateGroup(reason, group_name(self.environment.ref), description, self.observed.vpc_id, tags)
+            )
+            self.actions.append(Admit(reason, NEW_GROUP, wanted))
+            return NEW_GROUP
+        group = min(mine, key=lambda item: item.id)
+        missing, surplus = wanted - group.admissions, group.admissions - wanted
+        if missing:
+            self.actions.append(Admit("the group does not admit all groups of the environment", group.id, missing))
+        if surplus and self.settled:
+            self.actions.append(Revoke("the group admits more than the environment's groups", group.id, surplus))
+        return group.id
+
+    def endpoint(self, purpose: Purpose, service: str, kept: VpcEndpoint | None, group_id: str) -> None:
+        """Make what is missing, correct what is ours, leave alone what is somebody else's."""
+        tags = self.owner.tags(self.environment.arn, purpose)
+        if self.environment.queue_arn:
+            tags[QUEUE] = self.environment.queue_arn
+        if kept is None:
+            dead = tuple(sorted(e.id for e in self.observed.site.endpoints if e.service == service and not e.counts))
+            named = tags | {"Name": f"{self.environment.ref.name}-{purpose}"}
+            reason = f"the {purpose} endpoint is missing"
+            subnets = tuple(sorted(self.environment.subnet_ids))
+            self.actions.append(
+                CreateEndpoint(reason, purpose, service, self.observed.vpc_id, subnets, group_id, None, named, dead)
+            )
+        elif self.is_ours(kept):
+            self.correct(purpose, kept, group_id)
+            lost = {key: value for key, value in tags.items() if kept.tags.get(key) != value}
+            if lost:
+                self.actions.append(SetTags(f"the {purpose} endpoint has lost tags", (kept.id,), lost))
+
+    def correct(self, purpose: Purpose, kept: VpcEndpoint, group_id: str) -> None:
+        subnets, groups = frozenset(self.environment.subnet_ids), frozenset({group_id})
+        change = CorrectEndpoint(
+            reason=f"the {purpose} endpoint is in other subnets or groups than it should be",
+            endpoint_id=kept.id,
+            add_subnet_ids=tuple(sorted(subnets - kept.subnet_ids)),
+            remove_subnet_ids=tuple(sorted(kept.subnet_ids - subnets)) if self.settled else (),
+            add_group_ids=tuple(sorted(groups - kept.group_ids)),
+            remove_group_ids=tuple(sorted(kept.group_ids - groups)) if self.settled else (),
+        )
+        if change.add_subnet_ids or change.remove_subnet_ids or change.add_group_ids or change.remove_group_ids:
+            self.actions.append(change)
+
+    def report_foreign(self, in_place: list[VpcEndpoint]) -> None:
+        """Somebody else's endpoint counts as existing and is never changed; it is reported if it is wrong."""
+        for endpoint in in_place:
+            if self.is_ours(endpoint):
+                continue
+            missing = sorted(set(self.environment.subnet_ids) - endpoint.subnet_ids)
+            if endpoint.state not in {"available", "pending"}:
+                self.findings.append(foreign_finding(endpoint, f"is {endpoint.state}"))
+            if missing:
+                self.findings.append(foreign_finding(endpoint, f"is not in {', '.join(missing)}"))
+            if self.observed.site.foreign_groups and not self.admitted_by(endpoint):
+                self.findings.append(foreign_finding(endpoint, "has no group that admits the environment's groups"))
+
+    def admitted_by(self, endpoint: VpcEndpoint) -> bool:
+        rules = [
+            rule
+            for group in self.observed.site.foreign_groups
+            if group.id in endpoint.group_ids
+            for rule in group.admissions
+        ]
+        port = 5432 if endpoint.service == self.environment.database_service else 443
+        needed = [
+            Admission(self.environment.ref.account, group, "tcp", port, port)
+            for group in self.environment.security_group_ids
+        ]
+        return all(any(rule.covers(need) for rule in rules) for need in needed)
+
+    def take_away(self, kept: set[str]) -> None:
+        """What is ours and of no use: broken, doubled, or of a previous life of the name."""
+        ours = [endpoint for endpoint in self.observed.site.endpoints if self.is_ours(endpoint)]
+        broken = tuple(sorted(endpoint.id for endpoint in ours if endpoint.state in {"failed", "rejected", "expired"}))
+        if broken:
+            self.actions.append(DeleteEndpoints("endpoints of ours have failed, were rejected or expired", broken))
+        spare = tuple(
+            sorted(
+                e.id
+                for e in ours
+                if e.counts and e.id not in kept and e.tags.get(PURPOSE) != "sqs" and self.is_spare(e)
+            )
+        )
+        if spare:
+            self.actions.append(DeleteEndpoints("endpoints of ours serve nothing any more", spare))
+        used = {group_id for endpoint in self.observed.site.endpoints for group_id in endpoint.group_ids}
+        for group in self.observed.site.groups:
+            if group.vpc_id != self.observed.vpc_id and group.id not in used:
+                self.actions.append(DeleteGroup("the environment is not in the VPC of this group any more", group.id))
+
+    def is_spare(self, endpoint: VpcEndpoint) -> bool:
+        """Whether an endpoint that is not needed may go: a running environment does not use it, or it is older than
+        the environment.
+        """
+        born, made = self.environment.created_at, endpoint.created_at
+        return self.environment.status in RUNNING or (
+            self.settled and born is not None and made is not None and made < born
+        )
+
+    def queue(self, *, database_is_ours: bool) -> None:
+        actions, findings = way_to_queue(
+            self.environment,
+            self.observed.site,
+            self.observed.vpc_id,
+            self.observed.ways_out,
+            self.policy,
+            self.owner,
+            database_is_ours=database_is_ours,
+        )
+        self.actions += actions
+        self.findings += findings
+
+    def reason(self, *, ready: bool, late_webserver: bool) -> str:
+        """The plan in one sentence."""
+        if self.actions:
+            return "; ".join(dict.fromkeys(action.reason for action in self.actions))
+        if self.findings:
+            return self.findings[0].evidence
+        if late_webserver:
+            return "MWAA has not named the web server's endpoint service yet"
+        return "all endpoints are available" if ready else "endpoints are not available yet"
+
+
+def group_name(environment: EnvironmentRef) -> str:
+    """The name of an environment's group; names are unique in a VPC, which several accounts may share."""
+    return f"groundcrew-{environment.name}-{hashlib.sha256(str(environment).encode()).hexdigest()[:8]}"
+
+
+def wanted_admissions(environment: Environment, policy: Policy) -> frozenset[Admission]:
+    """Who must be let in: every group of the environment; all traffic (guide L8244), or the two ports in use (guide
+    L7413-7432).
+    """
+    account = environment.ref.account
+    if policy.admit == "all-traffic":
+        return frozenset(Admission(account, group) for group in environment.security_group_ids)
+    return frozenset(
+        Admission(account, group, "tcp", port, port) for group in environment.security_group_ids for port in (443, 5432)
+    )
+
+
+def foreign_finding(endpoint: VpcEndpoint, what: str) -> Finding:
+    """Say what is wrong with an endpoint that is not ours."""
+    return Finding(
+        cause="ForeignEndpointWrong",
+        evidence=f"{endpoint.id} for {endpoint.service}, which Groundcrew did not make, {what}",
+        remedy=f"Correct {endpoint.id}, or delete it: Groundcrew then makes one.",
+    )

@@ -1,0 +1,134 @@
+"""Does the policy of an SQS endpoint let an environment reach its Celery queue, and what statement would?
+
+The environment's containers call SQS with its execution role, for queues of MWAA's own account. An interface endpoint
+with private DNS captures these calls for the whole VPC, so its policy decides over every user in it
+(https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+ACTIONS = (
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+    "sqs:ReceiveMessage",
+    "sqs:SendMessage",
+)
+"""What an execution role may do with its queue (guide L3551)."""
+
+Statement = dict[str, Any]
+
+
+def sid(stack_tag: str) -> str:
+    """The ``Sid`` of the one statement of ours; letters and digits only, as IAM wants it."""
+    return "Groundcrew" + hashlib.sha256(stack_tag.encode()).hexdigest()[:12]
+
+
+def admits(document: str, queue_arn: str) -> bool:
+    """Whether the policy certainly lets everybody use the queue.
+
+    A statement with a condition or for some principals only is in doubt: such an Allow is not counted on, such a Deny
+    is not held against anybody.
+    """
+    statements = _statements(document)
+    return not denies(document, queue_arn) and all(_allowed(statements, action, queue_arn) for action in ACTIONS)
+
+
+def denies(document: str, queue_arn: str) -> bool:
+    """Whether a Deny stands in the way, so that no added statement could help."""
+    return any(
+        _covers(item, action, queue_arn)
+        for item in _statements(document)
+        if item.get("Effect") == "Deny" and not item.get("Condition") and _everybody(item)
+        for action in ACTIONS
+    )
+
+
+def statement(stack_tag: str, queue_arns: Iterable[str]) -> Statement:
+    """The statement that lets everybody in the VPC use these queues; who really may is decided by role and queue."""
+    return {
+        "Sid": sid(stack_tag),
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": list(ACTIONS),
+        "Resource": sorted(queue_arns),
+    }
+
+
+def as_text(item: Statement) -> str:
+    """A statement to be pasted into a policy."""
+    return json.dumps(item)
+
+
+def managed(document: str, stack_tag: str, queue_arns: Iterable[str]) -> str | None:
+    """The policy with exactly the statement of ours that these queues need; None if it is so already.
+
+    All other statements stay as they are, whatever their shape. A queue that they admit anyway, or deny, needs none
+    of ours.
+    """
+    policy = _policy(document)
+    others = [
+        item
+        for item in _as_list(policy.get("Statement"))
+        if not (isinstance(item, Mapping) and item.get("Sid") == sid(stack_tag))
+    ]
+    without = json.dumps(policy | {"Statement": others})
+    needed = [arn for arn in sorted(set(queue_arns)) if not admits(without, arn) and not denies(without, arn)]
+    ours = [statement(stack_tag, needed)] if needed else []
+    if others + ours == _as_list(policy.get("Statement")):
+        return None
+    return json.dumps(policy | {"Statement": others + ours})
+
+
+def _policy(document: str) -> dict[str, Any]:
+    """The document; an endpoint without one gives full access, which EC2 shows as a policy that allows everything."""
+    policy = (
+        json.loads(document)
+        if document
+        else {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
+    )
+    return policy if isinstance(policy, dict) else {}
+
+
+def _statements(document: str) -> list[Statement]:
+    return [item for item in _as_list(_policy(document).get("Statement")) if isinstance(item, dict)]
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _allowed(statements: list[Statement], action: str, queue_arn: str) -> bool:
+    return any(
+        _covers(s, action, queue_arn)
+        for s in statements
+        if s.get("Effect") == "Allow" and not s.get("Condition") and _everybody(s)
+    )
+
+
+def _everybody(item: Statement) -> bool:
+    principal = item.get("Principal")
+    return principal == "*" or (isinstance(principal, Mapping) and "*" in _as_list(principal.get("AWS")))
+
+
+def _covers(item: Statement, action: str, queue_arn: str) -> bool:
+    return _matches(item, "Action", action, fold=True) and _matches(item, "Resource", queue_arn, fold=False)
+
+
+def _matches(item: Statement, element: str, value: str, *, fold: bool) -> bool:
+    """Match ``Action``/``NotAction`` or ``Resource``/``NotResource``; ``*`` and ``?`` are wildcards, actions ignore
+    case.
+    """
+    negated = f"Not{element}" in item
+    patterns = [str(pattern) for pattern in _as_list(item.get(f"Not{element}" if negated else element))]
+    if fold:
+        value, patterns = value.lower(), [pattern.lower() for pattern in patterns]
+    # fnmatch gives brackets a meaning that IAM does not know.
+    return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns) is not negated

@@ -1,0 +1,86 @@
+"""The sweep: look at every environment of every spoke, and say on the bus what is there."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fleet.survey import Place, Seen, facts
+from groundcrew.aws import airflow, bus
+from groundcrew.aws.network import ObservedNetwork
+from groundcrew.aws.session import Roles
+from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.errors import GroundcrewError, NotFound
+from groundcrew.events import Fact
+from groundcrew.network import SecurityGroup, VpcEndpoint
+from groundcrew.observability import count, logger, observed
+from groundcrew.settings import Settings, settings
+
+AT_ONCE = 8
+"""Places looked at side by side."""
+
+
+@observed
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Sweep all spoke accounts and Regions; one that cannot be looked at is reported and stops no other."""
+    config = settings()
+    places = [Place(account, region) for account in config.spoke_accounts for region in config.spoke_regions]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        views = list(pool.map(lambda place: _look(place, config), places))
+    seen = [view for view, _ in views if view is not None]
+    troubles = [fact for _, found in views for fact in found]
+    announced = facts(seen)
+    bus.announce([*announced, *troubles], bus=config.bus, region=config.region)
+    count("EnvironmentsObserved", len(announced))
+    count("Troubles", len(troubles))
+    count("SweepCompleted")
+    return {"places": len(places), "environments": len(announced), "troubles": len(troubles)}
+
+
+def _look(place: Place, config: Settings) -> tuple[Seen | None, list[Fact]]:
+    """What a place shows, and what could not be looked at."""
+    roles = Roles(config.partition, config.region, session_name="groundcrew-sweep")
+    troubles: list[Fact] = []
+    try:
+        refs = airflow.list_environments(roles, place.account, place.region)
+        network = ObservedNetwork(roles, place.account, place.region)
+        made: tuple[VpcEndpoint | SecurityGroup, ...] = (
+            *network.endpoints(stack_tag=config.stack_tag),
+            *network.groups({"groundcrew:stack": config.stack_tag}),
+        )
+    except GroundcrewError as error:
+        return None, [_trouble(place, None, error)]
+    environments = list(_read(refs, roles, troubles, place))
+    unreadable = tuple(ref for ref in refs if ref not in {environment.ref for environment in environments})
+    return Seen(place, tuple(environments), unreadable, made), troubles
+
+
+def _read(refs: list[EnvironmentRef], roles: Roles, troubles: list[Fact], place: Place) -> Iterator[Environment]:
+    for ref in refs:
+        try:
+            yield airflow.get_environment(roles, ref)
+        except NotFound:
+            logger.info("deleted between list and look", environment=ref.name, account=ref.account, region=ref.region)
+        except GroundcrewError as error:
+            troubles.append(_trouble(place, ref, error))
+
+
+def _trouble(place: Place, ref: EnvironmentRef | None, error: GroundcrewError) -> Fact:
+    logger.error(
+        "cannot be looked at",
+        account=place.account,
+        region=place.region,
+        environment=ref.name if ref else None,
+        cause=error.cause,
+        error=error.what,
+        remedy=error.remedy,
+    )
+    detail = {
+        "account": place.account,
+        "region": place.region,
+        "cause": error.cause,
+        "evidence": error.what,
+        "remedy": error.remedy,
+    }
+    return Fact("Environment Needs Attention", ref, detail)

@@ -1,0 +1,81 @@
+"""What a sweep found, turned into facts. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.errors import PermanentError
+from groundcrew.events import GONE, OBSERVED, Fact
+from groundcrew.network import SecurityGroup, VpcEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One spoke account in one Region."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one place shows: its environments, and what this stack has made in its VPCs, for whomever."""
+
+    place: Place
+    environments: tuple[Environment, ...] = ()
+    unreadable: tuple[EnvironmentRef, ...] = ()
+    made: tuple[VpcEndpoint | SecurityGroup, ...] = ()
+
+
+def facts(seen: Iterable[Seen]) -> list[Fact]:
+    """One ``Environment Observed`` for each environment, and for each that is gone but has left something of ours
+    behind.
+
+    Only a place that could be listed completely can say that an environment is gone.
+    """
+    seen = list(seen)
+    live = {environment.ref: environment for view in seen for environment in view.environments}
+    known = set(live) | {ref for view in seen for ref in view.unreadable}
+    listed = {view.place for view in seen}
+    leftovers = _leftovers(seen, live)
+    found = [_observed(environment, sorted(leftovers.get(ref, ()))) for ref, environment in sorted(live.items())]
+    gone = [ref for ref in sorted(leftovers) if ref not in known and Place(ref.account, ref.region) in listed]
+    return found + [Fact(OBSERVED, ref, {"status": GONE, "leftovers": sorted(leftovers[ref])}) for ref in gone]
+
+
+def _leftovers(seen: Iterable[Seen], live: Mapping[EnvironmentRef, Environment]) -> dict[EnvironmentRef, set[str]]:
+    """Environment → accounts with resources of ours that it does not seem to need."""
+    leftovers: defaultdict[EnvironmentRef, set[str]] = defaultdict(set)
+    for view in seen:
+        for resource in view.made:
+            ref = _made_for(resource)
+            if ref is not None and not _needed(resource, live.get(ref)):
+                leftovers[ref].add(view.place.account)
+    return dict(leftovers)
+
+
+def _made_for(resource: VpcEndpoint | SecurityGroup) -> EnvironmentRef | None:
+    try:
+        return EnvironmentRef.from_arn(resource.tags.get("groundcrew:environment", ""))
+    except PermanentError:
+        return None
+
+
+def _needed(resource: VpcEndpoint | SecurityGroup, environment: Environment | None) -> bool:
+    if environment is None:
+        return False
+    if isinstance(resource, SecurityGroup) or resource.tags.get("groundcrew:purpose") == "sqs":
+        return True
+    return resource.service in (environment.database_service, environment.webserver_service)
+
+
+def _observed(environment: Environment, leftovers: list[str]) -> Fact:
+    detail = {
+        "status": environment.status,
+        "endpoint_management": environment.endpoint_management,
+        "webserver_access_mode": environment.webserver_access_mode,
+        "airflow_version": environment.airflow_version,
+        "tags": dict(environment.tags),
+    }
+    return Fact(OBSERVED, environment.ref, detail | ({"leftovers": leftovers} if leftovers else {}))

@@ -1,0 +1,1 @@
+"""What the parts of Groundcrew share: events, settings, errors, observability and the road to AWS."""

@@ -1,0 +1,52 @@
+"""Who may ask for what: an account for its own environments, the hub for all, others by a grant."""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from groundcrew.environment import EnvironmentRef
+from groundcrew.errors import PermanentError
+from groundcrew.events import FACT, MWAA, REQUEST, Envelope
+
+Grants = Callable[[str], Mapping[str, Any] | None]
+"""Account id -> its policy ``/groundcrew/grants/<account>``, or None."""
+
+
+class RequestDenied(PermanentError):
+    """Somebody asked for what is not theirs to ask."""
+
+
+def authorize(envelope: Envelope, environment: EnvironmentRef, hub: str, grants: Grants) -> None:
+    """Let an event through, or refuse it.
+
+    Args:
+        envelope: the event; EventBridge sets its account to the account of the bus it was first put on.
+        environment: what it asks for.
+        hub: the hub's account.
+        grants: looked up only when neither owner nor hub asks.
+
+    Raises:
+        RequestDenied: the sender may not ask this.
+    """
+    sender = envelope.account
+    if envelope.source == FACT and sender == hub:
+        return
+    if envelope.source == MWAA and sender == environment.account:
+        return
+    if envelope.source == REQUEST and (
+        sender in (environment.account, hub) or _granted(envelope, environment, grants(sender))
+    ):
+        return
+    raise RequestDenied(
+        f"account {sender} may not ask for {envelope.detail_type!r} of {environment}",
+        cause="RequestDenied",
+        remedy=f"If it may, put a grant into the parameter /groundcrew/grants/{sender}.",
+    )
+
+
+def _granted(envelope: Envelope, environment: EnvironmentRef, grant: Mapping[str, Any] | None) -> bool:
+    if grant is None:
+        return False
+    return envelope.detail_type in grant["requests"] and any(
+        fnmatchcase(str(environment), pattern) for pattern in grant["environments"]
+    )

@@ -1,0 +1,68 @@
+"""What AWS answers, translated into the two families of errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from groundcrew.errors import AccessDenied, AlreadyExists, NotFound, PermanentError, TransientError
+
+THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "TooManyRequestsException",
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+    }
+)
+"""Codes that the standard retry mode counts as throttling (botocore ``retries/standard.py``)."""
+
+BROKEN = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerException",
+        "ServiceUnavailable",
+        "Unavailable",
+        "RequestTimeout",
+    }
+)
+"""Codes of a service that is in trouble itself, whatever status they come with."""
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure"})
+
+MISSING = frozenset({"ResourceNotFoundException", "ParameterNotFound"})
+
+
+def translate(error: BotoCoreError | ClientError, doing: str) -> TransientError | PermanentError:
+    """Say what a failed call means; ``doing`` names the call and where it was made."""
+    if not isinstance(error, ClientError):
+        return TransientError(f"{doing}: no answer ({type(error).__name__})", cause="NoAnswer")
+    code = error.response.get("Error", {}).get("Code", "Unknown")
+    message = error.response.get("Error", {}).get("Message", "")
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    what = f"{doing}: {code}: {message}"
+    if code in THROTTLED or code in BROKEN or status >= 500:
+        return TransientError(what, cause=code)
+    if code in DENIED:
+        return AccessDenied(
+            what, cause=code, remedy="Update the spoke stack; if it is up to date, look for a service control policy."
+        )
+    if code in MISSING or code.endswith(".NotFound"):
+        return NotFound(what, cause=code)
+    if code.endswith(".Duplicate"):
+        return AlreadyExists(what, cause=code)
+    return PermanentError(what, cause=code)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Translate what a call inside raises."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise translate(error, doing) from error

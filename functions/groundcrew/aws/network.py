@@ -1,0 +1,244 @@
+"""VPC endpoints, security groups, subnets and routes: read as a spoke's observer, changed as its network role."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from groundcrew.aws.errors import translated
+from groundcrew.aws.session import Role, Roles
+from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
+from groundcrew.network import Admission, SecurityGroup, Subnet, VpcEndpoint
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+
+
+class ObservedNetwork:
+    """What an account shows of its network in a Region."""
+
+    def __init__(self, roles: Roles, account: str, region: str) -> None:
+        """Look as the observer of that account and Region."""
+        self._where = f"in {account}/{region}"
+        self._roles, self._role = roles, Role("observer", account, region)
+
+    @property
+    def _ec2(self) -> "EC2Client":
+        client: EC2Client = self._roles.client("ec2", self._role)
+        return client
+
+    def subnets(self, ids: Sequence[str]) -> list[Subnet]:
+        """The subnets, as this account sees them: its own, and those shared with it.
+
+        Raises:
+            NotFound: one of them does not exist for this account.
+        """
+        with translated(f"ec2:DescribeSubnets {self._where}"):
+            found = self._ec2.describe_subnets(SubnetIds=list(ids))["Subnets"]
+        return [Subnet(id=subnet["SubnetId"], vpc_id=subnet["VpcId"], owner=subnet["OwnerId"]) for subnet in found]
+
+    def endpoints(self, *, stack_tag: str | None = None) -> list[VpcEndpoint]:
+        """The interface endpoints of the account and Region; those of a stack only, if asked so."""
+        filters: list[Any] = [{"Name": "vpc-endpoint-type", "Values": ["Interface"]}]
+        if stack_tag:
+            filters.append({"Name": "tag:groundcrew:stack", "Values": [stack_tag]})
+        with translated(f"ec2:DescribeVpcEndpoints {self._where}"):
+            pages = self._ec2.get_paginator("describe_vpc_endpoints").paginate(Filters=filters)
+            return [_endpoint(item) for page in pages for item in page["VpcEndpoints"]]
+
+    def groups(self, tags: Mapping[str, str]) -> list[SecurityGroup]:
+        """The security groups that carry all of these tags."""
+        return self._groups([{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()])
+
+    def groups_by_id(self, ids: Iterable[str]) -> list[SecurityGroup]:
+        """The security groups of these ids, as far as they exist."""
+        return self._groups([{"Name": "group-id", "Values": sorted(ids)}])
+
+    def groups_by_name(self, name: str, vpc_id: str) -> list[SecurityGroup]:
+        """The security group of that name in a VPC, if there is one."""
+        return self._groups([{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc_id]}])
+
+    def _groups(self, filters: list[Any]) -> list[SecurityGroup]:
+        with translated(f"ec2:DescribeSecurityGroups {self._where}"):
+            pages = self._ec2.get_paginator("describe_security_groups").paginate(Filters=filters)
+            return [_group(item) for page in pages for item in page["SecurityGroups"]]
+
+    def subnets_with_a_way_out(self, subnet_ids: Sequence[str], vpc_id: str) -> set[str]:
+        """Those of the subnets whose route table has an active default route.
+
+        A subnet without a table of its own uses the VPC's main one
+        (https://docs.aws.amazon.com/vpc/latest/userguide/subnet-route-tables.html).
+        """
+        with translated(f"ec2:DescribeRouteTables {self._where}"):
+            pages = self._ec2.get_paginator("describe_route_tables").paginate(
+                Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
+            )
+            tables = [table for page in pages for table in page["RouteTables"]]
+        way_out: dict[str | None, bool] = {}
+        for table in tables:
+            out = any(
+                route.get("DestinationCidrBlock") == "0.0.0.0/0" and route.get("State", "active") == "active"
+                for route in table.get("Routes", [])
+            )
+            for association in table.get("Associations", []):
+                way_out[None if association.get("Main") else association.get("SubnetId")] = out
+        return {subnet for subnet in subnet_ids if way_out.get(subnet, way_out.get(None, False))}
+
+    def cidr_blocks(self, vpc_id: str) -> list[str]:
+        """The IPv4 ranges of a VPC."""
+        with translated(f"ec2:DescribeVpcs {self._where}"):
+            (vpc,) = self._ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"]
+        blocks = vpc.get("CidrBlockAssociationSet") or [{"CidrBlock": vpc["CidrBlock"]}]
+        return sorted(block["CidrBlock"] for block in blocks)
+
+
+class Network:
+    """What can be changed in the network of an account and Region; every method may be repeated."""
+
+    def __init__(self, roles: Roles, account: str, region: str) -> None:
+        """Act as the network role of that account and Region."""
+        self._where = f"in {account}/{region}"
+        self._roles, self._role, self.account = roles, Role("network", account, region), account
+
+    @property
+    def _ec2(self) -> "EC2Client":
+        client: EC2Client = self._roles.client("ec2", self._role)
+        return client
+
+    def create_group(self, name: str, description: str, vpc_id: str, tags: Mapping[str, str]) -> str:
+        """Make a security group and return its id.
+
+        Raises:
+            AlreadyExists: the VPC has one of that name.
+        """
+        with translated(f"ec2:CreateSecurityGroup {self._where}"):
+            return self._ec2.create_security_group(
+                GroupName=name,
+                Description=description,
+                VpcId=vpc_id,
+                TagSpecifications=[{"ResourceType": "security-group", "Tags": _tags({"Name": name} | dict(tags))}],
+            )["GroupId"]
+
+    def admit(self, group_id: str, admissions: Iterable[Admission]) -> None:
+        """Let the members of other groups in; a rule that is there already is no error."""
+        self._authorize(group_id, [_permission(admission, self.account) for admission in sorted(admissions)])
+
+    def admit_ranges(self, group_id: str, ranges: Iterable[str], port: int) -> None:
+        """Let address ranges in on a TCP port."""
+        ip_ranges = [{"CidrIp": block} for block in sorted(ranges)]
+        self._authorize(group_id, [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ip_ranges}])
+
+    def _authorize(self, group_id: str, permissions: list[Any]) -> None:
+        try:
+            with translated(f"ec2:AuthorizeSecurityGroupIngress on {group_id} {self._where}"):
+                self._ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
+        except AlreadyExists as error:
+            raise TransientError(f"{error.what}: somebody changed the group meanwhile", cause=error.cause) from error
+
+    def revoke(self, group_id: str, admissions: Iterable[Admission]) -> None:
+        """Take rules back; one that is gone already is no error."""
+        permissions: list[Any] = [_permission(admission, self.account) for admission in sorted(admissions)]
+        try:
+            with translated(f"ec2:RevokeSecurityGroupIngress on {group_id} {self._where}"):
+                self._ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
+        except NotFound as error:
+            raise TransientError(f"{error.what}: somebody changed the group meanwhile", cause=error.cause) from error
+
+    def delete_group(self, group_id: str) -> bool:
+        """Delete a security group; False while something still uses it (``DependencyViolation``)."""
+        try:
+            with translated(f"ec2:DeleteSecurityGroup of {group_id} {self._where}"):
+                self._ec2.delete_security_group(GroupId=group_id)
+        except NotFound:
+            return True
+        except PermanentError as error:
+            if error.cause == "DependencyViolation":
+                return False
+            raise
+        return True
+
+    def create_endpoint(self, request: Mapping[str, Any], tags: Mapping[str, str]) -> VpcEndpoint:
+        """Make an interface endpoint; the same ``ClientToken`` never makes a second one."""
+        with translated(f"ec2:CreateVpcEndpoint for {request['ServiceName']} {self._where}"):
+            answer = self._ec2.create_vpc_endpoint(
+                VpcEndpointType="Interface",
+                TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": _tags(tags)}],
+                **request,
+            )
+        return _endpoint(answer["VpcEndpoint"])
+
+    def modify_endpoint(self, endpoint_id: str, changes: Mapping[str, Any]) -> None:
+        """Change subnets, groups or policy of an endpoint."""
+        with translated(f"ec2:ModifyVpcEndpoint of {endpoint_id} {self._where}"):
+            self._ec2.modify_vpc_endpoint(VpcEndpointId=endpoint_id, **changes)
+
+    def delete_endpoints(self, ids: Sequence[str]) -> None:
+        """Start to delete endpoints; one that is gone already is no error.
+
+        Raises:
+            PermanentError: AWS keeps one of them, and says why.
+        """
+        with translated(f"ec2:DeleteVpcEndpoints {self._where}"):
+            kept = self._ec2.delete_vpc_endpoints(VpcEndpointIds=list(ids))["Unsuccessful"]
+        errors = [item for item in kept if item.get("Error", {}).get("Code") != "InvalidVpcEndpoint.NotFound"]
+        errors = [item for item in errors if item.get("Error", {}).get("Code") != "InvalidVpcEndpointId.NotFound"]
+        if errors:
+            error = errors[0].get("Error", {})
+            raise PermanentError(
+                f"ec2:DeleteVpcEndpoints {self._where}: {errors[0].get('ResourceId')}: {error.get('Message')}",
+                cause=error.get("Code", "Unknown"),
+            )
+
+    def tag(self, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Set tags on endpoints and groups."""
+        with translated(f"ec2:CreateTags {self._where}"):
+            self._ec2.create_tags(Resources=list(ids), Tags=_tags(tags))
+
+
+def _tags(tags: Mapping[str, str]) -> list[Any]:
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
+def _tag_map(item: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags") or ()}
+
+
+def _endpoint(item: Mapping[str, Any]) -> VpcEndpoint:
+    return VpcEndpoint(
+        id=item["VpcEndpointId"],
+        service=item["ServiceName"],
+        state=str(item["State"]).lower(),
+        vpc_id=item["VpcId"],
+        subnet_ids=frozenset(item.get("SubnetIds") or ()),
+        group_ids=frozenset(group["GroupId"] for group in item.get("Groups") or ()),
+        private_dns=bool(item.get("PrivateDnsEnabled")),
+        policy=item.get("PolicyDocument") or "",
+        created_at=item.get("CreationTimestamp"),
+        tags=_tag_map(item),
+    )
+
+
+def _group(item: Mapping[str, Any]) -> SecurityGroup:
+    return SecurityGroup(
+        id=item["GroupId"],
+        name=item["GroupName"],
+        vpc_id=item["VpcId"],
+        owner=item["OwnerId"],
+        admissions=frozenset(
+            Admission(
+                account=pair.get("UserId") or item["OwnerId"],
+                group_id=pair["GroupId"],
+                protocol=rule["IpProtocol"],
+                from_port=rule.get("FromPort"),
+                to_port=rule.get("ToPort"),
+            )
+            for rule in item.get("IpPermissions") or ()
+            for pair in rule.get("UserIdGroupPairs") or ()
+        ),
+        tags=_tag_map(item),
+    )
+
+
+def _permission(admission: Admission, owner: str) -> dict[str, Any]:
+    """An EC2 ``IpPermission``; a group of another account is named with its account (guide L8264)."""
+    pair = {"GroupId": admission.group_id} | ({"UserId": admission.account} if admission.account != owner else {})
+    ports = {} if admission.from_port is None else {"FromPort": admission.from_port, "ToPort": admission.to_port}
+    return {"IpProtocol": admission.protocol, **ports, "UserIdGroupPairs": [pair]}

@@ -1,0 +1,40 @@
+"""Policies and grants: JSON documents in SSM Parameter Store."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from groundcrew.aws.errors import translated
+from groundcrew.aws.session import own_client
+from groundcrew.errors import NotFound, PermanentError
+
+if TYPE_CHECKING:
+    from types_boto3_ssm import SSMClient
+
+
+def document(name: str, region: str) -> dict[str, Any]:
+    """The JSON object in a parameter.
+
+    Raises:
+        NotFound: there is no such parameter.
+        PermanentError: it does not hold a JSON object.
+    """
+    client: SSMClient = own_client("ssm", region)
+    with translated(f"ssm:GetParameter of {name}"):
+        text = client.get_parameter(Name=name)["Parameter"]["Value"]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise PermanentError(
+            f"the parameter {name} does not hold a JSON object", cause="InvalidPolicy", remedy=f"Correct {name}."
+        )
+    return value
+
+
+def document_or_none(name: str, region: str) -> dict[str, Any] | None:
+    """The JSON object in a parameter, or None without the parameter."""
+    try:
+        return document(name, region)
+    except NotFound:
+        return None

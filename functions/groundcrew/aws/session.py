@@ -1,0 +1,95 @@
+"""Clients, made at first use: of the function's own role, and of the roles in the spokes.
+
+botocore is used instead of boto3 on top of it: the calls are the same, and importing boto3 costs another 100 ms at
+every cold start (it loads s3transfer).
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.config import Config
+
+from groundcrew.aws.errors import translated
+from groundcrew.errors import AccessDenied
+
+if TYPE_CHECKING:
+    from types_boto3_sts import STSClient
+    from types_boto3_sts.type_defs import CredentialsTypeDef
+
+CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+@cache
+def _session() -> botocore.session.Session:
+    """One session for all clients: it keeps the service models, which are the dear part of a client."""
+    return botocore.session.Session()
+
+
+@cache
+def own_client(service: str, region: str) -> Any:
+    """A client with the function's own role, kept as long as the function's process lives."""
+    return _session().create_client(service, region_name=region, config=CONFIG)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Role:
+    """A role of the spoke stack: ``observer`` or ``network`` of an account and a Region."""
+
+    kind: str
+    account: str
+    region: str
+
+    def arn(self, partition: str) -> str:
+        """The role's ARN; its name ends in the Region, for roles are global."""
+        return f"arn:{partition}:iam::{self.account}:role/groundcrew/groundcrew-{self.kind}-{self.region}"
+
+    def __str__(self) -> str:
+        """For sentences."""
+        return f"groundcrew-{self.kind}-{self.region} in account {self.account}"
+
+
+@dataclass(slots=True)
+class Roles:
+    """The spoke roles one invocation takes on; nothing is kept beyond it, so no credentials expire."""
+
+    partition: str
+    home_region: str
+    session_name: str
+    _credentials: dict[Role, "CredentialsTypeDef"] = field(default_factory=dict)
+    _clients: dict[tuple[Role, str], Any] = field(default_factory=dict)
+
+    def client(self, service: str, role: Role) -> Any:
+        """A client that acts as ``role`` in the role's account and Region.
+
+        Raises:
+            AccessDenied: the role is missing there or does not trust this function.
+            TransientError: STS did not answer.
+        """
+        if (role, service) not in self._clients:
+            keys = self._assume(role)
+            self._clients[role, service] = _session().create_client(
+                service,
+                region_name=role.region,
+                config=CONFIG,
+                aws_access_key_id=keys["AccessKeyId"],
+                aws_secret_access_key=keys["SecretAccessKey"],
+                aws_session_token=keys["SessionToken"],
+            )
+        return self._clients[role, service]
+
+    def _assume(self, role: Role) -> "CredentialsTypeDef":
+        if role not in self._credentials:
+            sts: STSClient = own_client("sts", self.home_region)
+            try:
+                with translated(f"sts:AssumeRole of {role}"):
+                    answer = sts.assume_role(RoleArn=role.arn(self.partition), RoleSessionName=self.session_name)
+            except AccessDenied as error:
+                raise AccessDenied(
+                    error.what,
+                    cause="SpokeRoleUnavailable",
+                    remedy=f"Deploy spoke/template.yaml in account {role.account}, Region {role.region}, for this hub.",
+                ) from error
+            self._credentials[role] = answer["Credentials"]
+        return self._credentials[role]

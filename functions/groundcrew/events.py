@@ -1,0 +1,152 @@
+"""Events are the interface: reading what arrives, making what is announced.
+
+The contract of every event is its JSON Schema under ``events/schemas``, its example lies in ``events``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from groundcrew.environment import EnvironmentRef
+from groundcrew.errors import PermanentError
+
+MWAA = "aws.airflow"
+FACT = "groundcrew"
+REQUEST = "groundcrew.request"
+STATUS_CHANGE = "MWAA Environment Status Change"
+OBSERVED = "Environment Observed"
+GONE = "DELETED"
+"""``EnvironmentStatus`` of an environment that is no more (botocore ``mwaa``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What EventBridge says of an event; ``account`` is who put it on its own bus."""
+
+    id: str
+    source: str
+    detail_type: str
+    account: str
+    region: str
+    detail: Mapping[str, Any]
+    resources: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, event: object) -> Self:
+        """Read an event as EventBridge delivers it.
+
+        Raises:
+            PermanentError: it is no EventBridge event.
+        """
+        try:
+            assert isinstance(event, Mapping)  # noqa: S101 - a failed check is the malformed case below
+            detail = event["detail"]
+            detail = json.loads(detail) if isinstance(detail, str) else detail
+            assert isinstance(detail, Mapping)  # noqa: S101
+            return cls(
+                id=str(event["id"]),
+                source=str(event["source"]),
+                detail_type=str(event["detail-type"]),
+                account=str(event["account"]),
+                region=str(event["region"]),
+                detail=detail,
+                resources=tuple(str(resource) for resource in event.get("resources") or ()),
+            )
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise PermanentError(
+                "a message is not an EventBridge event",
+                cause="MalformedEvent",
+                remedy="Send requests through EventBridge; events/ has an example of each.",
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that Groundcrew announces on its bus."""
+
+    detail_type: str
+    environment: EnvironmentRef | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_detail(self) -> dict[str, Any]:
+        """The event's ``detail``."""
+        about = {"environment": self.environment.as_detail()} if self.environment else {}
+        return about | dict(self.detail)
+
+
+def validate(envelope: Envelope) -> None:
+    """Hold the detail of one of our own events against its schema.
+
+    Raises:
+        PermanentError: there is no such event, or its detail is not what the schema says.
+    """
+    problem = schema_error(envelope.detail, schema_name(envelope.detail_type))
+    if problem:
+        raise PermanentError(
+            f"the detail of {envelope.detail_type!r} is not valid: {problem}",
+            cause="InvalidRequest",
+            remedy=f"See events/schemas/{schema_name(envelope.detail_type)}.",
+        )
+
+
+def schema_name(detail_type: str) -> str:
+    """The file of an event's schema: ``Endpoint Reconcile Requested`` is in ``endpoint-reconcile-requested.json``."""
+    return detail_type.lower().replace(" ", "-") + ".json"
+
+
+def schema_error(document: Mapping[str, Any], name: str) -> str | None:
+    """What is wrong with a document by a schema of ours, if anything."""
+    # Imported at first use, for it costs a cold start 20 ms.
+    from aws_lambda_powertools.utilities import validation  # noqa: PLC0415
+    from aws_lambda_powertools.utilities.validation.exceptions import SchemaValidationError  # noqa: PLC0415
+
+    try:
+        validation.validate(event=dict(document), schema=schema(name))
+    except SchemaValidationError as error:
+        return str(error.validation_message)
+    return None
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """A JSON Schema of ``events/schemas``.
+
+    Raises:
+        PermanentError: there is none of that name.
+    """
+    file = Path(__file__).parent / "schemas" / Path(name).name
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except OSError as error:
+        raise PermanentError(f"there is no event {name[:80]!r}", cause="UnknownEvent") from error
+    return content
+
+
+def environment_of(envelope: Envelope) -> EnvironmentRef:
+    """The environment an event is about.
+
+    AWS does not publish the detail of MWAA's own event; its name is taken in either casing or from the event's
+    resource, account and Region from the envelope, which a sender cannot choose.
+
+    Raises:
+        PermanentError: the event names no environment, or one of another account.
+    """
+    if envelope.source != MWAA:
+        return EnvironmentRef(**envelope.detail["environment"])
+    named = next(
+        (envelope.detail[key] for key in ("name", "Name", "environmentName") if envelope.detail.get(key)), None
+    )
+    arns = [EnvironmentRef.from_arn(arn) for arn in envelope.resources if ":environment/" in arn]
+    if named is None and not arns:
+        raise PermanentError("an MWAA event names no environment", cause="InvalidEnvironment")
+    environment = EnvironmentRef(envelope.account, envelope.region, named if named is not None else arns[0].name)
+    if arns and arns[0] != environment:
+        raise PermanentError(
+            f"an MWAA event of {environment} names the resource {arns[0]}",
+            cause="ForgedEvent",
+            remedy="Find out who sends events with the source aws.airflow in that account.",
+        )
+    return environment

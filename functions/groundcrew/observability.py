@@ -1,0 +1,49 @@
+"""The one logger and the one set of metrics; prose stays out of both, keys and outcomes go in."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from groundcrew.environment import EnvironmentRef
+
+logger = Logger(service="groundcrew")
+metrics = Metrics(namespace="Groundcrew", service="groundcrew")
+
+
+Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+
+
+def observed(handler: Handler) -> Handler:
+    """Give a handler's log lines the context of the invocation, and write its metrics out at the end, if it counted
+    anything.
+    """
+
+    @logger.inject_lambda_context(clear_state=True)
+    @wraps(handler)
+    def observing(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        try:
+            return handler(event, context)
+        finally:
+            if metrics.metric_set:
+                metrics.flush_metrics()
+
+    return observing
+
+
+def about(environment: EnvironmentRef, correlation_id: str) -> None:
+    """Name the environment that all following log lines are about."""
+    logger.append_keys(
+        environment=environment.name,
+        account=environment.account,
+        region=environment.region,
+        correlation_id=correlation_id,
+    )
+
+
+def count(outcome: str, number: int = 1) -> None:
+    """Count an outcome; the name says which (``EndpointsBlocked``), never about whom."""
+    metrics.add_metric(name=outcome, unit="Count", value=number)

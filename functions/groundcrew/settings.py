@@ -1,0 +1,81 @@
+"""What the template tells a function through its environment; nobody else reads ``os.environ``."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+from groundcrew.errors import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of every function; each is set by ``template.yaml``."""
+
+    account: str
+    region: str
+    partition: str
+    bus: str
+    stack: str
+    mode: str
+    look_again_seconds: int
+    spoke_accounts: tuple[str, ...]
+    spoke_regions: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the variables ``GROUNDCREW_*`` and ``AWS_REGION``.
+
+        Raises:
+            PermanentError: variables are missing; all of them are named.
+        """
+        names = (
+            "ACCOUNT",
+            "PARTITION",
+            "BUS",
+            "STACK",
+            "MODE",
+            "LOOK_AGAIN_SECONDS",
+            "SPOKE_ACCOUNTS",
+            "SPOKE_REGIONS",
+        )
+        values = {name: env.get(f"GROUNDCREW_{name}", "") for name in names} | {"REGION": env.get("AWS_REGION", "")}
+        missing = sorted(name for name, value in values.items() if not value)
+        if missing:
+            raise PermanentError(
+                f"not set: {', '.join(missing)}", cause="Misconfigured", remedy="Deploy the stack again."
+            )
+        return cls(
+            account=values["ACCOUNT"],
+            region=values["REGION"],
+            partition=values["PARTITION"],
+            bus=values["BUS"],
+            stack=values["STACK"],
+            mode=values["MODE"],
+            look_again_seconds=int(values["LOOK_AGAIN_SECONDS"]),
+            spoke_accounts=_list(values["SPOKE_ACCOUNTS"]),
+            spoke_regions=_list(values["SPOKE_REGIONS"]),
+        )
+
+    @property
+    def stack_tag(self) -> str:
+        """The value of the tag ``groundcrew:stack``: it survives a redeployment, so a new stack of that name takes
+        over.
+        """
+        return f"{self.account}/{self.region}/{self.stack}"
+
+    @property
+    def acts(self) -> bool:
+        """False in ``Mode`` = ``report``: plans are made and announced, nothing is changed."""
+        return self.mode == "act"
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this function, read at first use."""
+    return Settings.from_env(os.environ)
