@@ -1,0 +1,175 @@
+"""What holds for every template that is deployed; each rule returns what breaks it, in words."""
+
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tests.template.cfn import Template, dictionaries, listed, refers_to
+
+FUNCTION = "AWS::Serverless::Function"
+QUEUE = "AWS::SQS::Queue"
+# Asynchronous event sources of SAM functions: nobody waits for the answer, so failures must land somewhere.
+PUSHED = {"EventBridgeRule", "CloudWatchEvent", "Schedule", "ScheduleV2", "SNS", "S3"}
+
+# Actions for which IAM knows no resource, so that their statement has to say "*".
+# https://docs.aws.amazon.com/service-authorization/latest/reference/ , tables of each service
+NO_RESOURCE = {
+    "airflow:ListEnvironments",
+    "cloudwatch:PutMetricData",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcEndpoints",
+    "ec2:DescribeVpcs",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+Violations = list[str]
+Rule = Callable[[Template], Violations]
+
+
+def statements(template: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every IAM statement with the logical id it stands in: roles, resource policies, trust policies."""
+    for name, properties in template.resources().items():
+        for item in dictionaries(properties):
+            if "Effect" in item and item.keys() & {"Action", "NotAction"}:
+                yield name, item
+
+
+def partition_is_not_written_out(template: Template) -> Violations:
+    return re.findall(r".*arn:aws.*", template.text)
+
+
+def parameters_are_described(template: Template) -> Violations:
+    return [name for name, parameter in template.parameters.items() if not parameter.get("Description")]
+
+
+def actions_are_named(template: Template) -> Violations:
+    return [
+        f"{name}: {action}"
+        for name, statement in statements(template)
+        if statement["Effect"] == "Allow"
+        for action in listed(statement.get("Action")) or ["NotAction"]
+        if "*" in action or action == "NotAction"
+    ]
+
+
+def any_resource_only_where_iam_knows_none(template: Template) -> Violations:
+    return [
+        f"{name}: {action}"
+        for name, statement in statements(template)
+        if statement["Effect"] == "Allow" and "*" in listed(statement.get("Resource"))
+        for action in listed(statement["Action"])
+        if action not in NO_RESOURCE
+    ]
+
+
+def functions_have_a_role_of_their_own(template: Template) -> Violations:
+    functions = template.resources(FUNCTION)
+    roles = [frozenset(refers_to(function.get("Role"))) for function in functions.values()]
+    return [
+        name
+        for name, role in zip(functions, roles, strict=True)
+        if not role or roles.count(role) > 1 or not role <= template.resources("AWS::IAM::Role").keys()
+    ]
+
+
+def functions_log_to_a_group_that_forgets(template: Template) -> Violations:
+    groups = {
+        name
+        for name, group in template.resources("AWS::Logs::LogGroup").items()
+        if group.get("RetentionInDays")
+    }
+    return [
+        name
+        for name, function in template.resources(FUNCTION).items()
+        if not refers_to(function.get("LoggingConfig")) & groups
+    ]
+
+
+def functions_lose_no_event(template: Template) -> Violations:
+    """What is pushed to a function ends in a queue when the function fails."""
+    lost = []
+    for name, function in template.resources(FUNCTION).items():
+        pushed = {event["Type"] for event in function.get("Events", {}).values()} & PUSHED
+        caught = refers_to([function.get("EventInvokeConfig"), function.get("DeadLetterQueue")])
+        if pushed and not caught & template.resources(QUEUE).keys():
+            lost.append(f"{name}: {', '.join(sorted(pushed))} without a queue for failures")
+    return lost
+
+
+def deliveries_have_a_dead_letter_queue(template: Template) -> Violations:
+    """Every target of a rule or a schedule, in SAM's words or in CloudFormation's."""
+    deliveries: dict[str, Any] = {}
+    for name, function in template.resources(FUNCTION).items():
+        for event_name, event in function.get("Events", {}).items():
+            if event["Type"] in PUSHED - {"SNS", "S3"}:
+                deliveries[f"{name}.{event_name}"] = event.get("Properties", {})
+    for name, rule in template.resources("AWS::Events::Rule").items():
+        for target in listed(rule.get("Targets")):
+            deliveries[f"{name}.{target['Id']}"] = target
+    for name, schedule in template.resources("AWS::Scheduler::Schedule").items():
+        deliveries[name] = schedule["Target"]
+    return [name for name, delivery in deliveries.items() if not refers_to(delivery.get("DeadLetterConfig"))]
+
+
+def queues_are_encrypted(template: Template) -> Violations:
+    return [
+        name
+        for name, queue in template.resources(QUEUE).items()
+        if queue.get("SqsManagedSseEnabled") is not True and not queue.get("KmsMasterKeyId")
+    ]
+
+
+def _dead_letter_queues(template: Template) -> set[str]:
+    """Queues where something ends: named as such by another queue, a delivery or a function."""
+    ends: set[str] = set()
+    for item in dictionaries(template.body["Resources"]):
+        for key in ("RedrivePolicy", "DeadLetterConfig", "DeadLetterQueue", "OnFailure"):
+            ends |= refers_to(item.get(key))
+    return ends & template.resources(QUEUE).keys()
+
+
+def queues_redrive(template: Template) -> Violations:
+    return [
+        name
+        for name, queue in template.resources(QUEUE).items()
+        if name not in _dead_letter_queues(template) and not refers_to(queue.get("RedrivePolicy"))
+    ]
+
+
+def dead_letter_queues_raise_an_alarm(template: Template) -> Violations:
+    watched = refers_to([list(template.resources("AWS::CloudWatch::Alarm").values())])
+    return sorted(_dead_letter_queues(template) - watched)
+
+
+def handlers_exist(template: Template) -> Violations:
+    missing = []
+    for name, function in template.resources(FUNCTION).items():
+        module, _, attribute = function["Handler"].rpartition(".")
+        try:
+            handler = getattr(importlib.import_module(module), attribute, None)
+        except ImportError as error:
+            missing.append(f"{name}: {error}")
+            continue
+        if not callable(handler):
+            missing.append(f"{name}: {function['Handler']} is not there")
+    return missing
+
+
+RULES: list[Rule] = [
+    partition_is_not_written_out,
+    parameters_are_described,
+    actions_are_named,
+    any_resource_only_where_iam_knows_none,
+    functions_have_a_role_of_their_own,
+    functions_log_to_a_group_that_forgets,
+    functions_lose_no_event,
+    deliveries_have_a_dead_letter_queue,
+    queues_are_encrypted,
+    queues_redrive,
+    dead_letter_queues_raise_an_alarm,
+    handlers_exist,
+]
