@@ -1,0 +1,91 @@
+"""A client of the control door, on the standard library alone: for tests, the demo and the bench."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class ControlError(Exception):
+    """The cloud is not there, or did not understand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One running local cloud; ``endpoint`` is also the AWS endpoint URL of every service."""
+
+    endpoint: str
+
+    def status(self) -> dict[str, Any]:
+        """Endpoint, runtime, organization, accounts, now, number of calls."""
+        return dict(self._ask("status"))
+
+    def now(self) -> float:
+        """The cloud's time, in seconds since the epoch."""
+        return float(self._ask("clock")["now"])
+
+    def advance(self, seconds: float, step: float = 60.0) -> float:
+        """Turn the clock forward; returns the new time. Everything due in between has happened (or begun) then."""
+        return float(self._ask("clock", advance=seconds, step=step)["now"])
+
+    def add_fault(
+        self, *, role: str, action: str, kind: str, nth: int = 1, times: int = 1, seconds: float = 0.0
+    ) -> int:
+        """See ``localcloud.faults.Fault``; returns the rule's index in ``faults()``."""
+        return int(self._ask("faults/add", role=role, action=action, kind=kind, nth=nth, times=times, seconds=seconds))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The rules, each with how many calls it has ``seen`` and how often it ``fired``."""
+        return list(self._ask("faults/list"))
+
+    def clear_faults(self) -> None:
+        self._ask("faults/clear")
+
+    def next_call(self) -> int:
+        """The index the next call will have."""
+        return int(self.status()["calls"])
+
+    def calls(self, since: int = 0, role: str = "", action: str = "") -> list[dict[str, Any]]:
+        """Calls from an index on, whose role and action contain these regular expressions."""
+        return list(self._ask("calls", since=since, role=role, action=action)["calls"])
+
+    def permissions(self, path: str = "/groundcrew/") -> list[dict[str, Any]]:
+        """Each action granted to a role under ``path``: role, sid, action, resources, unused_resources, used (calls)."""
+        return list(self._ask("permissions", path=path))
+
+    def share(self, subnets: Collection[str], accounts: Collection[str]) -> None:
+        """Share subnets with accounts, as RAM does."""
+        self._ask("share", subnets=list(subnets), accounts=list(accounts))
+
+    def put_aws_event(self, account: str, region: str, entry: Mapping[str, Any]) -> None:
+        """Put an event with an ``aws.*`` source, which only AWS may send, on an account's default bus."""
+        self._ask("event", account=account, region=region, entry=dict(entry))
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Deliveries that rules and schedules gave up on: at, source, target, code, message."""
+        return list(self._ask("failures"))
+
+    def switch(self, **switches: Any) -> dict[str, Any]:
+        """Choose between behaviours that AWS does not document; returns all switches that were set."""
+        return dict(self._ask("switches", **switches))
+
+    def session(self, role_arn: str) -> dict[str, str]:
+        """Credentials of a role, as the services it trusts would get: AccessKeyId, SecretAccessKey, SessionToken."""
+        return dict(self._ask("session", role=role_arn))
+
+    def reset(self) -> None:
+        """Empty the cloud: resources, calls, faults, time."""
+        self._ask("reset")
+
+    def _ask(self, what: str, **request: Any) -> Any:
+        url = f"{self.endpoint}/_localcloud/{what}"
+        sent = urllib.request.Request(url, json.dumps(request).encode(), {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(sent) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise ControlError(f"{what}: {error.read().decode(errors='replace')}") from error
+        except OSError as error:
+            raise ControlError(f"{what}: {error}") from error

@@ -1,0 +1,137 @@
+"""The control door, /_localcloud/<what>: time, faults, the call log, and what AWS itself would do or see.
+
+Every answer is JSON; ``client.py`` has a typed method for each.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ministack import app as ministack
+from ministack.core import iam_evaluator
+from ministack.services import iam, sts
+
+from localcloud.cloud import Cloud
+from localcloud.faults import Fault
+
+Request = dict[str, Any]
+
+
+class Control:
+    """Answers the control door; not part of the cloud's own API, so nothing here is authorized."""
+
+    def __init__(self, cloud: Cloud, facts: Request) -> None:
+        self.cloud = cloud
+        self.facts = facts
+        self.doors: dict[str, Callable[[Request], Any]] = {
+            "status": self._status,
+            "clock": self._clock,
+            "faults/add": self._add_fault,
+            "faults/list": lambda _request: [asdict(fault) for fault in cloud.faults.rules()],
+            "faults/clear": lambda _request: cloud.faults.clear(),
+            "calls": self._calls,
+            "permissions": self._permissions,
+            "share": self._share,
+            "event": self._event,
+            "failures": lambda _request: [asdict(failure) for failure in cloud.failures],
+            "session": self._session,
+            "switches": self._switches,
+            "reset": self._reset,
+        }
+
+    def answer(self, what: str, body: bytes) -> tuple[int, bytes]:
+        """HTTP status and JSON for a request to /_localcloud/``what``."""
+        door = self.doors.get(what)
+        if door is None:
+            return 404, json.dumps({"error": f"no such door: {what}", "doors": sorted(self.doors)}).encode()
+        try:
+            return 200, json.dumps(door(json.loads(body or b"{}"))).encode()
+        except (KeyError, TypeError, ValueError) as error:
+            return 400, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
+
+    def _status(self, _request: Request) -> Request:
+        return {
+            **self.facts,
+            "organization": self.cloud.organization,
+            "accounts": sorted(self.cloud.accounts),
+            "now": self.cloud.clock.now(),
+            "calls": len(self.cloud.calls),
+        }
+
+    def _clock(self, request: Request) -> Request:
+        if seconds := request.get("advance"):
+            self.cloud.clock.advance(float(seconds), float(request.get("step", 60)))
+        return {"now": self.cloud.clock.now(), "offset": self.cloud.clock.offset}
+
+    def _add_fault(self, request: Request) -> int:
+        re.compile(request["role"]), re.compile(request["action"])
+        return self.cloud.faults.add(Fault(**request))
+
+    def _calls(self, request: Request) -> Request:
+        since = int(request.get("since", 0))
+        role, action = re.compile(request.get("role", "")), re.compile(request.get("action", ""))
+        calls = self.cloud.calls.since(since)
+        found = [asdict(call) for call in calls if role.search(call.principal) and action.search(call.action)]
+        return {"next": since + len(calls), "calls": found}
+
+    def _permissions(self, request: Request) -> list[Request]:
+        """Every action granted to a role under the path, and whether an allowed call used it."""
+        path = request.get("path", "/groundcrew/")
+        used = [call for call in self.cloud.calls.since(0) if call.allowed]
+        rows = []
+        for (account, _name), role in sorted(iam._roles._data.items()):
+            if not role["Arn"].partition(":role")[2].startswith(path):
+                continue
+            mine = [call for call in used if call.principal == role["Arn"]]
+            for statements in iam_evaluator._gather_role_policies(role["RoleName"], account):
+                for statement in statements:
+                    if statement.effect == "Allow":
+                        rows += [self._grant(role["Arn"], statement, action, mine) for action in statement.actions]
+        return rows
+
+    def _grant(self, role: str, statement: Any, action: str, calls: list[Any]) -> Request:
+        uses = [
+            call
+            for call in calls
+            if iam_evaluator.fnmatch_iam(call.action, action)
+            and iam_evaluator._resource_matches(call.resource, statement.resources, statement.not_resources)
+        ]
+        return {
+            "role": role,
+            "sid": statement.sid,
+            "action": action,
+            "resources": statement.resources,
+            "unused_resources": [
+                one for one in statement.resources if not any(iam_evaluator.fnmatch_iam_cs(use.resource, one) for use in uses)
+            ],
+            "used": len(uses),
+        }
+
+    def _share(self, request: Request) -> Request:
+        for subnet in request["subnets"]:
+            self.cloud.shares[subnet] |= set(request["accounts"])
+        return {subnet: sorted(accounts) for subnet, accounts in self.cloud.shares.items()}
+
+    def _event(self, request: Request) -> None:
+        self.cloud.put_aws_event(request["account"], request["region"], request["entry"])
+
+    def _session(self, request: Request) -> Request:
+        role = request["role"]
+        account, name = role.split(":")[4], role.rsplit("/", 1)[-1]
+        if (iam._roles.get_scoped(account, None, name) or {}).get("Arn") != role:
+            raise ValueError(f"{role} does not exist")
+        key, secret, token = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_hex(20), secrets.token_hex(32)
+        session = {"Arn": f"arn:aws:sts::{account}:assumed-role/{name}/control", "UserId": f"{name}:control"}
+        sts.register_session(key, {**session, "SecretAccessKey": secret, "SessionToken": token})
+        return {"AccessKeyId": key, "SecretAccessKey": secret, "SessionToken": token}
+
+    def _switches(self, request: Request) -> Request:
+        self.cloud.switches.update(request)
+        return dict(self.cloud.switches)
+
+    def _reset(self, _request: Request) -> None:
+        ministack._reset_all_state()
+        self.cloud.reset()

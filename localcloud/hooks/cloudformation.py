@@ -1,0 +1,177 @@
+"""CloudFormation resource types that ministack lacks, and failures it forgives.
+
+A handler is ``{"create": f(logical_id, properties, stack) -> (physical id, attributes), "update": f(physical id, old,
+new, stack) -> the same, "delete": f(physical id, properties)}``; what it raises fails the resource, and the stack.
+"""
+
+import json
+import uuid
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import cloudwatch, eventbridge, iam
+from ministack.services.cloudformation import provisioners
+
+from localcloud.cloud import Cloud
+
+Properties = dict[str, Any]
+Created = tuple[str, dict[str, Any]]
+
+
+def install(cloud: Cloud) -> None:
+    shares = _ResourceShares(cloud)
+    handlers = provisioners._RESOURCE_HANDLERS
+    handlers["AWS::Events::EventBusPolicy"] = _handler(_create_bus_policy, _delete_bus_policy)
+    handlers["AWS::Events::Archive"] = _handler(_create_archive, _delete_archive)
+    handlers["AWS::IAM::RolePolicy"] = _handler(_create_role_policy, _delete_role_policy)
+    handlers["AWS::CloudWatch::CompositeAlarm"] = _handler(_create_composite_alarm, _delete_composite_alarm)
+    handlers["AWS::RAM::ResourceShare"] = _handler(shares.create, shares.delete)
+    permission = handlers["AWS::Lambda::Permission"]
+    permission["create"] = _existing_function(permission["create"])
+
+
+def _handler(create: Any, delete: Any) -> dict[str, Any]:
+    """For types whose update is: the new one made, then what is left of the old one removed."""
+
+    def update(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
+        delete(physical_id, old)
+        created: Created = create(logical_id, new, stack)
+        return created
+
+    return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
+
+
+def _checked(response: Any) -> dict[str, Any]:
+    """The body of a handler's answer; raises ``ValueError`` for an error."""
+    status, _headers, body = response
+    text = body.decode() if isinstance(body, bytes) else str(body)
+    if status >= 400:
+        raise ValueError(f"Resource handler returned message: {text}")
+    return json.loads(text) if text.startswith("{") else {}
+
+
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-eventbuspolicy.html
+def _create_bus_policy(_logical_id: str, properties: Properties, _stack: str) -> Created:
+    bus, sid = properties.get("EventBusName", "default"), properties["StatementId"]
+    eventbridge._ensure_default_bus()
+    if bus not in eventbridge._event_buses:
+        raise ValueError(f"Resource handler returned message: Event bus {bus} does not exist.")
+    statement = properties.get("Statement")
+    if isinstance(statement, str):
+        statement = json.loads(statement)
+    if statement is None:
+        statement = {
+            "Effect": "Allow",
+            "Action": properties["Action"],
+            "Principal": properties["Principal"],
+            "Resource": eventbridge._event_buses[bus]["Arn"],
+        }
+    policy = eventbridge._event_bus_policies.setdefault(bus, {"Version": "2012-10-17", "Statement": []})
+    others = [one for one in policy["Statement"] if one.get("Sid") != sid]
+    policy["Statement"] = [*others, {**statement, "Sid": sid}]
+    return f"{bus}|{sid}", {}
+
+
+def _delete_bus_policy(physical_id: str, _properties: Properties) -> None:
+    bus, sid = physical_id.split("|")
+    eventbridge._remove_permission({"EventBusName": bus, "StatementId": sid})
+
+
+def _create_archive(logical_id: str, properties: Properties, stack: str) -> Created:
+    name = properties.get("ArchiveName") or provisioners._physical_name(stack, logical_id, max_len=48)
+    data = {
+        "ArchiveName": name,
+        "EventSourceArn": properties["SourceArn"],
+        "Description": properties.get("Description", ""),
+        "RetentionDays": int(properties.get("RetentionDays", 0)),
+    }
+    if pattern := properties.get("EventPattern"):
+        data["EventPattern"] = pattern if isinstance(pattern, str) else json.dumps(pattern)
+    return name, {"Arn": _checked(eventbridge._create_archive(data))["ArchiveArn"], "ArchiveName": name}
+
+
+def _delete_archive(physical_id: str, _properties: Properties) -> None:
+    eventbridge._delete_archive({"ArchiveName": physical_id})
+
+
+def _create_role_policy(_logical_id: str, properties: Properties, _stack: str) -> Created:
+    name, role = properties["PolicyName"], iam._roles.get(properties["RoleName"])
+    if role is None:
+        raise ValueError(f"Resource handler returned message: The role {properties['RoleName']} cannot be found.")
+    role.setdefault("InlinePolicies", {})[name] = json.dumps(properties["PolicyDocument"])
+    return f"{name}|{properties['RoleName']}", {}
+
+
+def _delete_role_policy(physical_id: str, _properties: Properties) -> None:
+    name, role_name = physical_id.split("|")
+    role = iam._roles.get(role_name)
+    if role is not None:
+        role.get("InlinePolicies", {}).pop(name, None)
+
+
+def _create_composite_alarm(logical_id: str, properties: Properties, stack: str) -> Created:
+    name = properties.get("AlarmName") or provisioners._physical_name(stack, logical_id, max_len=255)
+    _checked(cloudwatch._put_composite_alarm({}, {**properties, "AlarmName": name}, False, True))
+    return name, {"Arn": f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}"}
+
+
+def _delete_composite_alarm(physical_id: str, _properties: Properties) -> None:
+    _checked(cloudwatch._delete_alarms({}, {"AlarmNames": [physical_id]}, False, True))
+
+
+class _ResourceShares:
+    """RAM shares subnets with accounts of the organization, and with nobody else.
+
+    https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing-share-subnet-working-with.html
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def create(self, _logical_id: str, properties: Properties, _stack: str) -> Created:
+        members = self._members(properties)
+        for subnet in self._subnets(properties):
+            self.cloud.shares[subnet] |= members
+        arn = f"arn:aws:ram:{get_region()}:{get_account_id()}:resource-share/{uuid.uuid4()}"
+        return arn, {"Arn": arn}
+
+    def delete(self, _physical_id: str, properties: Properties) -> None:
+        members = self._members(properties)
+        for subnet in self._subnets(properties):
+            self.cloud.shares[subnet] -= members
+
+    def _subnets(self, properties: Properties) -> list[str]:
+        arns = properties.get("ResourceArns") or []
+        foreign = [arn for arn in arns if arn.split(":")[4] != get_account_id()]
+        if foreign:
+            raise ValueError(f"Resource handler returned message: You do not own {foreign[0]}.")
+        return [arn.rsplit("/", 1)[-1] for arn in arns if ":subnet/" in arn]
+
+    def _members(self, properties: Properties) -> set[str]:
+        members: set[str] = set()
+        for principal in properties.get("Principals") or []:
+            if principal.startswith("arn:") and ":organizations:" in principal:
+                if self.cloud.organization not in principal:
+                    raise ValueError(f"Resource handler returned message: {principal} is not this organization.")
+                members |= self.cloud.accounts
+            elif principal in self.cloud.accounts:
+                members.add(principal)
+            elif str(properties.get("AllowExternalPrincipals", True)).lower() == "false":
+                raise ValueError(
+                    f"Resource handler returned message: Principal {principal} is outside of your organization. "
+                    "External principals are not allowed in this resource share."
+                )
+        return members - {get_account_id()}
+
+
+def _existing_function(stock: Any) -> Any:
+    """A permission on a function that is not there fails the stack; stock lets it pass."""
+
+    def create(logical_id: str, properties: Properties, stack: str) -> Created:
+        function = properties.get("FunctionName", "")
+        if provisioners._lambda_function_for_cfn_ref(function)[0] is None:
+            raise ValueError(f"Resource handler returned message: Function not found: {function}")
+        created: Created = stock(logical_id, properties, stack)
+        return created
+
+    return create

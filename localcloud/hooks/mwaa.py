@@ -1,0 +1,159 @@
+"""MWAA's control plane from our model, in place of ministack's (which has no PENDING, no endpoint services and no
+events).
+
+IAM: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Managed Workflows for
+Apache Airflow".
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ministack.core.responses import new_uuid
+from ministack.services import mwaa
+from ministack.services.cloudformation import provisioners
+
+from localcloud.cloud import Cloud
+from localcloud.hooks import ec2, identity
+from localcloud.model.caller import Caller
+from localcloud.model.errors import AwsError
+from localcloud.model.mwaa import Mwaa
+from localcloud.model.network import Record
+from localcloud.protocol import models, rest_json
+
+Response = tuple[int, dict[str, str], bytes]
+
+PATIENCE_SECONDS = 120.0  # CloudFormation waits for an environment: for PENDING or better, or until it is gone
+
+
+def install(cloud: Cloud) -> None:
+    model = Mwaa(cloud, ec2.model())
+    cloud.on_reset(model.clear)
+    identity.leave_authorization_to_handler([f"airflow:{name}" for name in models.service("mwaa").operation_names])
+    mwaa.handle_request = _handler(model)
+    resource = EnvironmentResource(model)
+    provisioners._RESOURCE_HANDLERS["AWS::MWAA::Environment"] = {
+        "create": resource.create,
+        "update": resource.update,
+        "update_with_logical_id": True,
+        "delete": resource.delete,
+    }
+
+
+def _handler(model: Mwaa) -> Any:
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Mapping[str, Sequence[str]]) -> Response:
+        try:
+            operation, params = rest_json.parse("mwaa", method, path, query, body)
+        except KeyError:
+            return _refusal(AwsError("ValidationException", f"Unknown path {method} {path}"))
+        who = ec2.caller()
+        try:
+            ec2.settle_default_groups(model.ec2, who.region)
+            _authorize(model, operation.name, who, params)
+            return (
+                200,
+                {"Content-Type": "application/json"},
+                rest_json.serialize(operation, model.call(operation.name, who, params)),
+            )
+        except AwsError as error:
+            return _refusal(error)
+
+    return handle
+
+
+def _refusal(error: AwsError) -> Response:
+    headers, body = rest_json.error(error.code, error.message)
+    return error.status, {**headers, "x-amzn-RequestId": new_uuid()}, body
+
+
+def _authorize(model: Mwaa, operation: str, who: Caller, params: Record) -> None:
+    """One question per call: about the environment, or about "*" for the list."""
+    name = params.get("Name") or str(params.get("ResourceArn", "")).partition("environment/")[2]
+    resource = who.arn("airflow", f"environment/{name}") if operation != "ListEnvironments" else "*"
+    asked: Mapping[str, str] = params.get("Tags") or {}
+    context: Record = {f"aws:RequestTag/{key}": value for key, value in asked.items()}
+    context |= {f"aws:ResourceTag/{key}": value for key, value in model.tags_of(who, name).items()}
+    if keys := list(asked) or params.get("tagKeys"):
+        context["aws:TagKeys"] = keys
+    if not identity.authorize(f"airflow:{operation}", resource, context):
+        message = f"Not authorized to perform: airflow:{operation} on resource: {resource}"
+        raise AwsError("AccessDeniedException", message, 403)
+
+
+class EnvironmentResource:
+    """AWS::MWAA::Environment; a create has succeeded when the environment is PENDING.
+
+    https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-mwaa (CreateHandler), and
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-mwaa-environment.html
+    """
+
+    def __init__(self, model: Mwaa) -> None:
+        self._model = model
+
+    def create(self, _logical_id: str, props: Record, _stack: str) -> tuple[str, Record]:
+        who = ec2.caller()
+        ec2.settle_default_groups(self._model.ec2, who.region)
+        self._model.call("CreateEnvironment", who, props)
+        name = str(props["Name"])
+        self._until(lambda: self._status(who, name) != "CREATING", f"{name} to leave CREATING")
+        if self._status(who, name) == "CREATE_FAILED":
+            raise AwsError("GeneralServiceException", f"The environment {name} could not be created")
+        return name, self._attributes(who, name)
+
+    def update(self, name: str, old: Record, new: Record, stack: str, logical_id: str) -> tuple[str, Record]:
+        """Subnets and endpoint management are create-only, as is the name."""
+        fixed = ("Name", "EndpointManagement", "KmsKey")
+        network = ("NetworkConfiguration", "SubnetIds")
+        if any(old.get(key) != new.get(key) for key in fixed) or _at(old, *network) != _at(new, *network):
+            created = self.create(logical_id, new, stack)
+            self.delete(name, old)
+            return created
+        who = ec2.caller()
+        changes = {key: value for key, value in new.items() if key not in (*fixed, "Tags") and old.get(key) != value}
+        if groups := _at(changes, "NetworkConfiguration", "SecurityGroupIds"):
+            changes["NetworkConfiguration"] = {"SecurityGroupIds": groups}
+        self._model.call("UpdateEnvironment", who, {"Name": name, **changes})
+        arn = who.arn("airflow", f"environment/{name}")
+        if gone := [key for key in old.get("Tags", {}) if key not in new.get("Tags", {})]:
+            self._model.call("UntagResource", who, {"ResourceArn": arn, "tagKeys": gone})
+        if new.get("Tags"):
+            self._model.call("TagResource", who, {"ResourceArn": arn, "Tags": new["Tags"]})
+        return name, self._attributes(who, name)
+
+    def delete(self, name: str, _props: Record) -> None:
+        who = ec2.caller()
+        if self._status(who, name) is not None:
+            self._until(lambda: self._status(who, name) not in ("CREATING", "UPDATING"), f"{name} to rest")
+            self._model.call("DeleteEnvironment", who, {"Name": name})
+            self._until(lambda: self._status(who, name) is None, f"{name} to be gone")
+
+    def _status(self, who: Caller, name: str) -> str | None:
+        try:
+            return self._model.get(who, name).status
+        except AwsError:
+            return None
+
+    def _until(self, done: Any, what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Waited {PATIENCE_SECONDS:.0f} s in vain for {what}")
+            time.sleep(0.1)
+
+    def _attributes(self, who: Caller, name: str) -> Record:
+        record = self._model.get(who, name).record()
+        keys = (
+            "Arn",
+            "WebserverUrl",
+            "CeleryExecutorQueue",
+            "DatabaseVpcEndpointService",
+            "WebserverVpcEndpointService",
+        )
+        return {key: record[key] for key in keys if record[key] is not None}
+
+
+def _at(props: Record, *path: str) -> Any:
+    value: Any = props
+    for key in path:
+        value = (value or {}).get(key)
+    return value

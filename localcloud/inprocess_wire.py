@@ -1,0 +1,78 @@
+"""HTTP of the in-process cloud: botocore's prepared requests in, its responses out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+
+from localcloud.model.network import Record
+from localcloud.protocol import models, query, rest_json
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How one service speaks."""
+
+    service: str  # botocore's name
+    prefix: str  # IAM's name
+    family: str  # ec2, query or json
+
+    def parse(self, name: str, request: AWSPreparedRequest) -> Record:
+        """The operation's parameters."""
+        body = request.body or b""
+        if not isinstance(body, bytes):
+            body = str(body).encode()
+        if self.service == "mwaa":
+            url = urlsplit(request.url)
+            return rest_json.parse("mwaa", request.method, url.path, parse_qs(url.query), body)[1]
+        if self.family == "json":
+            loaded: Record = json.loads(body)
+            return loaded
+        return query.parse(models.operation(self.service, name), query.form(body))
+
+    def ok(self, url: str, name: str, result: Record) -> AWSResponse:
+        """The answer of an operation."""
+        if self.service == "mwaa":
+            return _response(url, 200, rest_json.serialize(models.operation("mwaa", name), result))
+        if self.family == "json":
+            return _response(url, 200, json.dumps(result).encode())
+        return _response(url, 200, query.serialize(models.operation(self.service, name), result, "in-process"))
+
+    def error(self, url: str, status: int, code: str, message: str) -> AWSResponse:
+        """An error answer."""
+        if self.family == "json":
+            headers, body = rest_json.error(code, message)
+            return _response(url, status, body, headers)
+        return _response(url, status, query.error_answer(self.family == "ec2", code, message, "in-process"))
+
+
+WIRES = {  # by botocore's hyphenated service id, as `before-send` names it
+    "ec2": Wire("ec2", "ec2", "ec2"),
+    "sts": Wire("sts", "sts", "query"),
+    "ssm": Wire("ssm", "ssm", "json"),
+    "sqs": Wire("sqs", "sqs", "json"),
+    "eventbridge": Wire("events", "events", "json"),
+    "mwaa": Wire("mwaa", "airflow", "json"),
+}
+
+
+def header(request: AWSPreparedRequest, name: str) -> str:
+    """A request header as text, empty if it is missing."""
+    value = request.headers.get(name, b"")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+class _Raw(BytesIO):
+    """A body in the form AWSResponse reads."""
+
+    def stream(self, *_args: Any, **_options: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _response(url: str, status: int, body: bytes, headers: dict[str, str] | None = None) -> AWSResponse:
+    return AWSResponse(url, status, HTTPHeaders.from_dict(headers or {}), _Raw(body))

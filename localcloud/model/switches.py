@@ -1,0 +1,62 @@
+"""Every knob of the model: where AWS documents no behaviour both exist, and delays and quotas can be set.
+
+Values live in ``cloud.switches``; what is not there has the default below. On AWS an environment takes 20 to 30
+minutes to create and an endpoint about a minute: the defaults are short so that a demonstration is.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    # --- VPC endpoints
+    "vpce.pending_seconds": 2.0,  # pending -> its outcome
+    "vpce.deleting_seconds": 2.0,  # deleting -> gone
+    # {service name pattern: state}: pendingAcceptance, rejected, failed or expired instead of available
+    "vpce.outcomes": {},
+    # "lowerCamel" as the API answers, or "UpperCamel" as its reference lists the enumeration (botocore ec2 `State`)
+    "vpce.state_case": "lowerCamel",
+    # Does PrivateDnsEnabled=true work on MWAA's endpoint services? Not documented (they publish no private DNS name).
+    "vpce.mwaa_private_dns": False,
+    # What an AWS service's endpoint gets when PrivateDnsEnabled is not given (botocore: "Default: true")
+    "vpce.private_dns_default": True,
+    "vpce.token_retention_seconds": 86_400.0,  # how long a ClientToken is remembered
+    # Seconds before Describe* shows what was just created (EC2 "eventual consistency" in its API developer guide)
+    "ec2.describe_lag_seconds": 0.0,
+    # May a rule name a group of another account? "shared-vpc": if it exists and both are in one VPC; "any"; "never".
+    # The VPC sharing page states it from the participant's side only.
+    "sg.cross_account_reference": "shared-vpc",
+    # --- quotas (VPC user guide, "Amazon VPC quotas")
+    "quota.interface_endpoints_per_vpc": 50,
+    "quota.security_groups_per_region": 2500,
+    "quota.rules_per_security_group": 60,  # per direction
+    "quota.security_groups_per_interface": 5,
+    "quota.tags_per_resource": 50,
+    # --- MWAA life cycle
+    "mwaa.creating_seconds": 2.0,  # CREATING -> PENDING
+    "mwaa.resuming_seconds": 2.0,  # CREATING again -> AVAILABLE
+    "mwaa.updating_seconds": 2.0,
+    "mwaa.deleting_seconds": 2.0,
+    "mwaa.pending_limit_seconds": 72 * 3600.0,  # botocore mwaa `EndpointManagement`
+    "mwaa.webserver_service_delay_seconds": 0.0,  # after PENDING: the web server's service may appear late
+    # Endpoints in wrong subnets or behind a group that does not admit: "pending" waits on (guide, stuck in PENDING),
+    # "fail" ends in CREATE_FAILED (guide, "CREATE_FAILED after PENDING"): L8256-8273.
+    "mwaa.wrong_endpoints": "pending",
+    # Must the endpoint's groups admit "every" group of the environment, or "any" (its interfaces carry them all)?
+    "mwaa.admission": "every",
+    # Who makes the web server's endpoint for PUBLIC_AND_PRIVATE where the customer manages endpoints, or "service"
+    "mwaa.public_and_private": "customer",
+    # Is there a second PENDING when an update finds a required endpoint missing? Not documented.
+    "mwaa.pending_on_update": False,
+    # What becomes of the customer's endpoints of a deleted environment: "rejected" (PrivateLink: a provider can
+    # delete a service only without live connections) or "available"
+    "mwaa.endpoints_after_delete": "rejected",
+    # --- status events: the shape of `detail` is not documented
+    "mwaa.event_detail": "lowerCamel",  # or "UpperCamel", "minimal"
+    "mwaa.event_delivery": "normal",  # or "drop", "double:<n>", "reorder" (delivery is best effort)
+}
+
+
+def switch(switches: Mapping[str, Any], name: str) -> Any:
+    """The value set for ``name``, else its default; an unknown name is a programming error (KeyError)."""
+    default = DEFAULTS[name]
+    return switches.get(name, default)

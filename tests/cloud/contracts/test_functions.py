@@ -1,0 +1,377 @@
+"""What a Lambda function sees, and what happens when it fails.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.cloud.conftest import HUB, LocalCloud, allow, eventually, policy, unique
+
+CODE = """
+import json, os, sys, time
+import boto3
+
+
+class Trouble(Exception):
+    pass
+
+
+def handler(event, context):
+    if "Records" in event:
+        return records(event["Records"])
+    if event.get("fail"):
+        raise Trouble("as asked")
+    if event.get("metric"):
+        print(json.dumps({"_aws": {"Timestamp": 0, "CloudWatchMetrics": [{"Namespace": event["metric"], "Dimensions": [
+            ["part"]], "Metrics": [{"Name": "Runs", "Unit": "Count"}]}]}, "part": "x", "Runs": [1, 2]}))
+    if name := event.get("import"):
+        __import__(name)
+    if event.get("sleep"):
+        time.sleep(event["sleep"])
+    who = boto3.client("sts").get_caller_identity()["Arn"] if event.get("who") else None
+    return {"path": sys.path, "environment": dict(os.environ), "who": who, "pid": os.getpid(), "arn":
+            context.invoked_function_arn}
+
+
+def records(messages):
+    sqs = boto3.client("sqs")
+    failed = []
+    for message in messages:
+        body = json.loads(message["body"])
+        if seconds := body.get("sleep"):
+            time.sleep(seconds)
+        if url := body.get("hide"):
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["receiptHandle"], VisibilityTimeout=1000)
+        if out := body.get("out"):
+            facts = {"pid": os.getpid(), "at": time.time(), **body}
+            sqs.send_message(QueueUrl=out, MessageBody=json.dumps(facts))
+        if body.get("fail"):
+            failed.append({"itemIdentifier": message["messageId"]})
+    return {"batchItemFailures": failed}
+"""
+
+LOGS = allow(["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"])
+
+
+def package(code: str = CODE, name: str = "app.py") -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, code)
+    return packed.getvalue()
+
+
+def function(cloud: LocalCloud, *statements: dict[str, Any], **settings: Any) -> str:
+    """The name of a new function whose role may do this, besides writing its logs."""
+    name = unique("function")
+    defaults = {"Runtime": cloud.control.status()["runtime"], "Timeout": 10}
+    cloud.client("lambda").create_function(
+        FunctionName=name,
+        Role=cloud.role(LOGS, *statements),
+        Handler="app.handler",
+        Code={"ZipFile": package()},
+        **{**defaults, **settings},
+    )
+    return name
+
+
+def invoke(cloud: LocalCloud, name: str, **event: Any) -> tuple[dict[str, Any], bool]:
+    """The answer, and whether it is an error."""
+    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read()), "FunctionError" in answer
+
+
+@pytest.fixture(scope="module")
+def plain(cloud: LocalCloud) -> str:
+    return function(cloud)
+
+
+def test_the_runtime_must_be_the_one_that_is_here(cloud: LocalCloud) -> None:
+    with pytest.raises(ClientError, match="deploy with Runtime="):
+        function(cloud, Runtime="python3.9")
+
+
+def test_an_error_has_its_own_type(cloud: LocalCloud, plain: str) -> None:
+    answer, failed = invoke(cloud, plain, fail=True)
+    assert failed
+    assert (answer["errorType"], answer["errorMessage"]) == ("Trouble", "as asked")
+
+
+def test_a_function_sees_its_package_layers_runtime_and_nothing_of_the_host(cloud: LocalCloud, plain: str) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-searchpath"""
+    answer, _failed = invoke(cloud, plain)
+    environment = answer["environment"]
+    assert answer["path"][0] == environment["LAMBDA_TASK_ROOT"]
+    assert environment["AWS_ENDPOINT_URL"] == cloud.control.endpoint
+    assert not [name for name in environment if name.startswith(("LOCALCLOUD_CLOUD", "PYTEST", "VIRTUAL", "HOME"))]
+    for missing in ("ministack", "pytest", "aws_lambda_powertools", "localcloud", "pip"):
+        error, failed = invoke(cloud, plain, **{"import": missing})
+        assert failed, missing
+        assert error["errorType"] == "ModuleNotFoundError"
+    assert not invoke(cloud, plain, **{"import": "boto3"})[1]
+
+
+def test_a_layer_is_importable(cloud: LocalCloud) -> None:
+    content = package("", "python/only_in_the_layer.py")
+    layer = cloud.client("lambda").publish_layer_version(LayerName=unique("layer"), Content={"ZipFile": content})
+    name = function(cloud, Layers=[layer["LayerVersionArn"]])
+    assert not invoke(cloud, name, **{"import": "only_in_the_layer"})[1]
+
+
+def test_a_function_acts_as_its_role(cloud: LocalCloud, plain: str) -> None:
+    answer, _failed = invoke(cloud, plain, who=True)
+    assert answer["who"].startswith(f"arn:aws:sts::{HUB}:assumed-role/")
+    assert answer["who"].endswith(f"/{plain}")
+    assert answer["arn"].endswith(f":function:{plain}")
+
+
+def test_reserved_concurrency_throttles(cloud: LocalCloud) -> None:
+    name = function(cloud)
+    cloud.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    with pytest.raises(ClientError, match="TooManyRequestsException"):
+        invoke(cloud, name)
+
+
+def test_a_timeout_ends_the_function(cloud: LocalCloud) -> None:
+    answer, failed = invoke(cloud, function(cloud, Timeout=1), sleep=3)
+    assert failed
+    assert "timed out after 1.00 seconds" in answer["errorMessage"]
+
+
+def test_logs_can_be_read_and_become_metrics(cloud: LocalCloud) -> None:
+    name, namespace = function(cloud), unique("Test")
+    invoke(cloud, name, metric=namespace)
+    logs = cloud.client("logs")
+    events = eventually(lambda: logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"])
+    assert any(namespace in event["message"] for event in events)
+    now = cloud.control.now()
+    statistics = cloud.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace, MetricName="Runs", Dimensions=[{"Name": "part", "Value": "x"}],
+        StartTime=now - 300, EndTime=now + 300, Period=600, Statistics=["Sum", "SampleCount"],
+    )  # fmt: skip
+    assert (statistics["Datapoints"][0]["Sum"], statistics["Datapoints"][0]["SampleCount"]) == (3, 2)
+
+
+def test_a_role_without_log_permissions_writes_no_logs(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html"""
+    name = unique("function")
+    cloud.client("lambda").create_function(
+        FunctionName=name, Role=cloud.role(), Handler="app.handler", Code={"ZipFile": package()},
+        Runtime=cloud.control.status()["runtime"],
+    )  # fmt: skip
+    invoke(cloud, name)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        cloud.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")
+
+
+def test_an_asynchronous_event_is_tried_three_times_and_then_kept(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"""
+    url, queue = cloud.queue()
+    name = function(cloud, allow("sqs:SendMessage", queue))
+    lambda_ = cloud.client("lambda")
+    lambda_.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnFailure": {"Destination": queue}}
+    )
+    since = cloud.control.now()
+    lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"fail": true}')
+    for attempt, wait in ((1, 60), (2, 120), (3, 0)):
+        assert eventually(lambda seen=attempt: errors(cloud, name, since) == seen)
+        cloud.control.advance(wait)
+    record = json.loads(cloud.received(url)["Body"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 3
+    assert record["requestPayload"] == {"fail": True}
+    assert record["responsePayload"]["errorType"] == "Trouble"
+
+
+def errors(cloud: LocalCloud, name: str, since: float) -> float:
+    found = cloud.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Lambda", MetricName="Errors", Dimensions=[{"Name": "FunctionName", "Value": name}],
+        StartTime=since - 60, EndTime=cloud.control.now() + 60, Period=86400, Statistics=["Sum"],
+    )  # fmt: skip
+    return float(sum(point["Sum"] for point in found["Datapoints"]))
+
+
+def test_the_role_must_be_allowed_to_send_to_the_destination(cloud: LocalCloud) -> None:
+    url, queue = cloud.queue()
+    name = function(cloud)
+    lambda_ = cloud.client("lambda")
+    lambda_.put_function_event_invoke_config(
+        FunctionName=name, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": queue}}
+    )
+    since = cloud.control.next_call()
+    lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"fail": true}')
+    eventually(lambda: cloud.control.calls(since, action="sqs:SendMessage"))
+    assert "Messages" not in cloud.client("sqs").receive_message(QueueUrl=url)
+
+
+def test_a_rule_needs_the_functions_policy(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-lambda-permissions"""
+    name, source = function(cloud), unique("source")
+    events, lambda_ = cloud.client("events"), cloud.client("lambda")
+    arn = events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))["RuleArn"]
+    target = lambda_.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+    events.put_targets(Rule=source, Targets=[{"Id": "one", "Arn": target}])
+    events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": "{}"}])
+    assert [one["code"] for one in cloud.control.failures() if one["source"] == arn] == ["NO_PERMISSIONS"]
+    lambda_.add_permission(
+        FunctionName=name, StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com", SourceArn=arn
+    )
+    events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": "{}"}])
+    logs = cloud.client("logs")
+    eventually(lambda: logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"])
+
+
+class Worker:
+    """A function behind a queue, telling another queue what it does."""
+
+    def __init__(self, cloud: LocalCloud, batch: int = 10, concurrency: int = 2, **attributes: str) -> None:
+        self.cloud, self.sqs = cloud, cloud.client("sqs")
+        self.url, self.arn = cloud.queue(**{"VisibilityTimeout": "30", **attributes})
+        self.out, _arn = cloud.queue()
+        poll = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+        self.name = function(cloud, allow(poll, self.arn), allow("sqs:SendMessage"))
+        self.mapping = cloud.client("lambda").create_event_source_mapping(
+            FunctionName=self.name, EventSourceArn=self.arn, BatchSize=batch,
+            FunctionResponseTypes=["ReportBatchItemFailures"], ScalingConfig={"MaximumConcurrency": concurrency},
+        )  # fmt: skip
+
+    def send(self, *bodies: dict[str, Any]) -> None:
+        entries = [
+            {"Id": str(number), "MessageBody": json.dumps({"out": self.out, **body})} for number, body in enumerate(bodies)
+        ]
+        self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
+
+    def told(self) -> dict[str, Any]:
+        return dict(json.loads(self.cloud.received(self.out)["Body"]))
+
+    def left(self) -> tuple[int, int]:
+        """Messages waiting and in flight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return int(counts[names[0]]), int(counts[names[1]])
+
+
+def test_only_failed_messages_come_back_after_the_visibility_timeout(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
+    worker = Worker(cloud)
+    worker.send({"n": 1}, {"n": 2, "fail": True})
+    assert sorted([worker.told()["n"], worker.told()["n"]]) == [1, 2]
+    eventually(lambda: worker.left() == (0, 1))
+    cloud.control.advance(31)
+    assert worker.told()["n"] == 2
+
+
+def test_a_message_received_too_often_goes_to_the_dead_letter_queue(cloud: LocalCloud) -> None:
+    dead_url, dead = cloud.queue()
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 2})
+    worker = Worker(cloud, RedrivePolicy=redrive)
+    worker.send({"fail": True})
+    for _attempt in range(2):
+        worker.told()
+        eventually(lambda: worker.left() == (0, 1))
+        cloud.control.advance(31)
+    assert json.loads(cloud.received(dead_url)["Body"])["fail"] is True
+
+
+def test_a_function_may_hide_its_message_longer(cloud: LocalCloud) -> None:
+    worker = Worker(cloud)
+    worker.send({"hide": worker.url, "fail": True})
+    worker.told()
+    eventually(lambda: worker.left() == (0, 1))
+    cloud.control.advance(900)
+    assert worker.left() == (0, 1)
+    cloud.control.advance(120)
+    worker.told()
+
+
+def test_workers_run_in_parallel_up_to_the_maximum_concurrency(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html"""
+    worker = Worker(cloud, batch=1, concurrency=2)
+    worker.send(*({"n": number, "sleep": 0.6} for number in range(4)))
+    told = sorted((worker.told() for _number in range(4)), key=lambda one: one["at"])
+    assert len({one["pid"] for one in told}) == 2
+    assert told[1]["at"] - told[0]["at"] < 0.5  # side by side
+    assert told[2]["at"] - told[0]["at"] >= 0.5  # but not more than two
+
+
+def test_a_mapping_needs_the_function_the_queue_and_the_roles_permission(cloud: LocalCloud, plain: str) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"""
+    lambda_ = cloud.client("lambda")
+    _url, queue = cloud.queue()
+    for function_name, source, error in (
+        ("nobody", queue, "Function not found"),
+        (plain, f"{queue}x", "NonExistentQueue"),
+        (plain, queue, "does not have permissions to call ReceiveMessage"),
+        (plain, cloud.queue(VisibilityTimeout="5")[1], "less than Function timeout"),
+    ):
+        with pytest.raises(ClientError, match=error):
+            lambda_.create_event_source_mapping(FunctionName=function_name, EventSourceArn=source)
+
+
+def test_a_schedule_invokes_with_its_role(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role"""
+    url, queue = cloud.queue()
+    group = f"arn:aws:scheduler:us-east-1:{HUB}:schedule-group/default"
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceArn": group, "aws:SourceAccount": HUB}},
+    }
+    scheduler = cloud.client("scheduler")
+    cases = {
+        "works": cloud.role(allow("sqs:SendMessage", queue), trust=trust),
+        "powerless": cloud.role(trust=trust),
+        "untrusting": cloud.role(allow("sqs:SendMessage", queue)),
+        "missing": f"arn:aws:iam::{HUB}:role/nobody",
+    }
+    names = {case: unique(case) for case in cases}
+    for case, role in cases.items():
+        scheduler.create_schedule(
+            Name=names[case], ScheduleExpression="rate(5 minutes)", FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": queue, "RoleArn": role, "Input": json.dumps({"case": case})},
+        )  # fmt: skip
+    cloud.control.advance(300)
+    assert json.loads(cloud.received(url)["Body"]) == {"case": "works"}
+    assert "Messages" not in cloud.client("sqs").receive_message(QueueUrl=url)
+    failed = {one["source"].rsplit("/", 1)[-1] for one in cloud.control.failures() if one["code"] == "NO_PERMISSIONS"}
+    assert {names["powerless"], names["untrusting"], names["missing"]} <= failed
+    for name in names.values():
+        scheduler.delete_schedule(Name=name)
+
+
+def test_a_failed_schedule_goes_to_its_dead_letter_queue(cloud: LocalCloud) -> None:
+    dead_url, dead = cloud.queue()
+    role = cloud.role(allow("sqs:SendMessage", dead), trust="scheduler.amazonaws.com")
+    name = unique("schedule")
+    cloud.client("scheduler").create_schedule(
+        Name=name, ScheduleExpression="rate(1 minutes)", FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": f"{dead}x", "RoleArn": role, "DeadLetterConfig": {"Arn": dead}},
+    )  # fmt: skip
+    cloud.control.advance(60)
+    assert cloud.received(dead_url)["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+    cloud.client("scheduler").delete_schedule(Name=name)
+
+
+def test_an_alarm_tells_its_topic_which_tells_a_queue_that_admits_it(cloud: LocalCloud) -> None:
+    url, queue = cloud.queue()
+    topic = cloud.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
+    statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": queue}
+    cloud.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(statement)})
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    alarm = unique("alarm")
+    cloud.client("cloudwatch").put_metric_alarm(
+        AlarmName=alarm, Namespace="Test", MetricName="M", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=0,
+        ComparisonOperator="GreaterThanThreshold", AlarmActions=[topic],
+    )  # fmt: skip
+    cloud.client("cloudwatch").put_metric_data(Namespace="Test", MetricData=[{"MetricName": "M", "Value": 1}])
+    message = json.loads(json.loads(cloud.received(url)["Body"])["Message"])
+    assert (message["AlarmName"], message["NewStateValue"]) == (alarm, "ALARM")
+    cloud.client("cloudwatch").delete_alarms(AlarmNames=[alarm])
