@@ -73,7 +73,8 @@ class Front:
                 await _send(send, *request.failure(fault))
             case Fault(kind="drop"):  # it takes effect, and the caller never hears of it
                 await ministack.app(scope, replay, swallow)
-                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+                # no length: the answer is chunked, so that its end is seen to be missing
+                await send({"type": "http.response.start", "status": 200, "headers": []})
                 await send({"type": "http.response.body", "body": b"{", "more_body": True})
                 raise ConnectionAbortedError("the answer was dropped on purpose")
             case _:

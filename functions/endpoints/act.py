@@ -133,8 +133,8 @@ def _create_endpoint(action: CreateEndpoint, network: Network, group_id: str) ->
 def _explained(error: PermanentError, action: CreateEndpoint) -> PermanentError:
     remedies = {
         # guide L8277
-        "InvalidServiceName": "MWAA offers its services only to the account that owns the environment's subnets: check it.",
-        "VpcEndpointLimitExceeded": "Raise the quota 'Interface VPC endpoints per VPC', or delete endpoints of the VPC.",
+        "InvalidServiceName": "MWAA offers its services to the owner of the environment's subnets only: check it.",
+        "VpcEndpointLimitExceeded": "Raise the quota of interface endpoints per VPC, or delete some of that VPC's.",
     }
     return PermanentError(
         f"the {action.purpose} endpoint: {error.what}",

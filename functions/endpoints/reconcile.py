@@ -51,7 +51,7 @@ class Reconciler:
             raise PermanentError(
                 f"{ref} is in no account and Region that this stack looks after",
                 cause="NotConfigured",
-                remedy="Add the account to SpokeAccounts, the Region to SpokeRegions, and deploy the spoke stack there.",
+                remedy="Add the account to SpokeAccounts, the Region to SpokeRegions, and deploy the spoke there.",
             )
         try:
             environment = airflow.get_environment(self.roles, ref)

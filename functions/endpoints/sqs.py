@@ -71,7 +71,7 @@ def _without_endpoint(
         finding = Finding(
             cause="NoWayToQueue",
             evidence=f"{vpc_id} has no SQS endpoint with private DNS, and {', '.join(stuck)} no route out",
-            remedy="Make an SQS interface endpoint with private DNS, or a NAT gateway, or allow it by policy (sqs: create).",
+            remedy="Make an SQS endpoint with private DNS, or a NAT gateway, or allow it by policy (sqs: create).",
         )
         return [], [finding]
     reason = "there is no way to the queue, and the policy says sqs: create"

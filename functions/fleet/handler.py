@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -13,9 +13,11 @@ from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import GroundcrewError, NotFound
 from groundcrew.events import Fact
-from groundcrew.network import SecurityGroup, VpcEndpoint
 from groundcrew.observability import count, logger, observed
 from groundcrew.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from groundcrew.network import SecurityGroup, VpcEndpoint
 
 AT_ONCE = 8
 """Places looked at side by side."""

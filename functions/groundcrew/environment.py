@@ -30,7 +30,7 @@ class EnvironmentRef:
             raise PermanentError(
                 f"{self.account[:20]!r}, {self.region[:40]!r}, {self.name[:90]!r} do not name an MWAA environment",
                 cause="InvalidEnvironment",
-                remedy="Name the account (12 digits), the Region, the environment (a letter, then letters, digits, - and _).",
+                remedy="Name the account (12 digits), the Region, the name (a letter, then letters, digits, -, _).",
             )
 
     @classmethod

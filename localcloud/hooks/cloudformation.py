@@ -31,11 +31,15 @@ def install(cloud: Cloud) -> None:
 
 
 def _handler(create: Any, delete: Any) -> dict[str, Any]:
-    """For types whose update is: the new one made, then what is left of the old one removed."""
+    """For types whose update is: the old one removed, the new one made, or the old one made again if that fails."""
 
     def update(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
         delete(physical_id, old)
-        created: Created = create(logical_id, new, stack)
+        try:
+            created: Created = create(logical_id, new, stack)
+        except Exception:
+            create(logical_id, old, stack)
+            raise
         return created
 
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
@@ -128,11 +132,12 @@ class _ResourceShares:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 
-    def create(self, _logical_id: str, properties: Properties, _stack: str) -> Created:
+    def create(self, logical_id: str, properties: Properties, stack: str) -> Created:
         members = self._members(properties)
         for subnet in self._subnets(properties):
             self.cloud.shares[subnet] |= members
-        arn = f"arn:aws:ram:{get_region()}:{get_account_id()}:resource-share/{uuid.uuid4()}"
+        share = uuid.uuid5(uuid.NAMESPACE_OID, f"{stack}/{logical_id}")
+        arn = f"arn:aws:ram:{get_region()}:{get_account_id()}:resource-share/{share}"
         return arn, {"Arn": arn}
 
     def delete(self, _physical_id: str, properties: Properties) -> None:
