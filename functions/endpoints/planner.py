@@ -32,6 +32,9 @@ SETTLED = frozenset({"PENDING", "CREATING", "AVAILABLE", "UPDATE_FAILED"})
 """Statuses in which what ``GetEnvironment`` says is in force. In all others nothing is taken away: whether an
 environment's endpoint services change while MWAA updates it is not documented."""
 
+WAITING = frozenset({"CREATING", "PENDING"})
+"""Statuses of an environment that needs its endpoints to come to be."""
+
 RUNNING = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 """Statuses of an environment that works with the endpoints it has (UPDATE_FAILED: rolled back, guide L5782)."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from endpoints.act import carry_out
 from endpoints.ownership import ENVIRONMENT, STACK, Owner
 from endpoints.plan import Finding, Plan
-from endpoints.planner import RUNNING, Observed, idle_reason, plan_environment
+from endpoints.planner import WAITING, Observed, idle_reason, plan_environment
 from endpoints.policy import DEFAULT, Policy
 from endpoints.removal import plan_removal
 from groundcrew.aws import airflow, parameters
@@ -73,7 +73,7 @@ class Reconciler:
         if idle:
             waits = environment.status == "PENDING" and environment.endpoint_management == "CUSTOMER"
             return (Plan(ref, ref.account, idle, wait=waits),)
-        policy = Policy.read(name, parameters.document(f"/groundcrew/endpoints/{name}", self.settings.region))
+        policy = Policy.read(name, parameters.document(Policy.parameter(name), self.settings.region))
         subnet = self._subnet(environment)
         observed = self._observe(environment, subnet)
         plans = [plan_environment(observed, policy, self.owner)]
@@ -104,8 +104,8 @@ class Reconciler:
         """Look at the owner's network, and no closer than the environment's status calls for."""
         network = ObservedNetwork(self.roles, subnet.owner, environment.ref.region)
         site = self._site(environment.ref, subnet.owner)
-        if environment.status in RUNNING:
-            # It runs, so its queue and whatever endpoints it has do their work.
+        if environment.status not in WAITING:
+            # It runs or is being changed, so its queue and whatever endpoints it has do their work.
             return Observed(environment, site, subnet.vpc_id)
         services = {environment.database_service, environment.webserver_service}
         used = {

@@ -56,7 +56,7 @@ def way_to_queue(
             actions += _set_policy(
                 endpoint, {*_queues(site, vpc_id, owner), queue}, owner, "the SQS endpoint must admit the queue"
             )
-        elif not sqs_policy.admits(endpoint.policy, queue):
+        elif not sqs_policy.may_admit(endpoint.policy, queue):
             findings.append(_not_admitted(endpoint, queue, owner))
     return actions, findings
 

@@ -35,8 +35,13 @@ def admits(document: str, queue_arn: str) -> bool:
     A statement with a condition or for some principals only is in doubt: such an Allow is not counted on, such a Deny
     is not held against anybody.
     """
-    statements = _statements(document)
-    return not denies(document, queue_arn) and all(_allowed(statements, action, queue_arn) for action in ACTIONS)
+    certain = [item for item in _statements(document) if not item.get("Condition") and _everybody(item)]
+    return not denies(document, queue_arn) and _all_allowed(certain, queue_arn)
+
+
+def may_admit(document: str, queue_arn: str) -> bool:
+    """Whether the policy lets the environment use the queue if every doubt is decided in its favour."""
+    return not denies(document, queue_arn) and _all_allowed(_statements(document), queue_arn)
 
 
 def denies(document: str, queue_arn: str) -> bool:
@@ -105,12 +110,9 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _allowed(statements: list[Statement], action: str, queue_arn: str) -> bool:
-    return any(
-        _covers(s, action, queue_arn)
-        for s in statements
-        if s.get("Effect") == "Allow" and not s.get("Condition") and _everybody(s)
-    )
+def _all_allowed(statements: list[Statement], queue_arn: str) -> bool:
+    allowing = [item for item in statements if item.get("Effect") == "Allow"]
+    return all(any(_covers(item, action, queue_arn) for item in allowing) for action in ACTIONS)
 
 
 def _everybody(item: Statement) -> bool:

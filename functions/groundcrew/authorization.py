@@ -6,7 +6,7 @@ from typing import Any
 
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
-from groundcrew.events import FACT, MWAA, REQUEST, Envelope
+from groundcrew.events import FACT, MWAA, REQUEST, Envelope, schema_error
 
 Grants = Callable[[str], Mapping[str, Any] | None]
 """Account id -> its policy ``/groundcrew/grants/<account>``, or None."""
@@ -27,6 +27,7 @@ def authorize(envelope: Envelope, environment: EnvironmentRef, hub: str, grants:
 
     Raises:
         RequestDenied: the sender may not ask this.
+        PermanentError: the sender's grant is not valid.
     """
     sender = envelope.account
     if envelope.source == FACT and sender == hub:
@@ -47,6 +48,13 @@ def authorize(envelope: Envelope, environment: EnvironmentRef, hub: str, grants:
 def _granted(envelope: Envelope, environment: EnvironmentRef, grant: Mapping[str, Any] | None) -> bool:
     if grant is None:
         return False
+    problem = schema_error(grant, "policies/grants.json")
+    if problem:
+        raise PermanentError(
+            f"the grant of account {envelope.account} is not valid: {problem}",
+            cause="InvalidPolicy",
+            remedy=f"Correct the parameter /groundcrew/grants/{envelope.account}.",
+        )
     return envelope.detail_type in grant["requests"] and any(
         fnmatchcase(str(environment), pattern) for pattern in grant["environments"]
     )

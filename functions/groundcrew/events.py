@@ -4,6 +4,7 @@ The contract of every event is its JSON Schema under ``events/schemas``, its exa
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,7 @@ FACT = "groundcrew"
 REQUEST = "groundcrew.request"
 STATUS_CHANGE = "MWAA Environment Status Change"
 OBSERVED = "Environment Observed"
+SCHEMAS = Path(__file__).parent / "schemas"
 GONE = "DELETED"
 """``EnvironmentStatus`` of an environment that is no more (botocore ``mwaa``)."""
 
@@ -94,7 +96,7 @@ def validate(envelope: Envelope) -> None:
 
 def schema_name(detail_type: str) -> str:
     """The file of an event's schema: ``Endpoint Reconcile Requested`` is in ``endpoint-reconcile-requested.json``."""
-    return detail_type.lower().replace(" ", "-") + ".json"
+    return re.sub(r"[^a-z]+", "-", detail_type[:80].lower()) + ".json"
 
 
 def schema_error(document: Mapping[str, Any], name: str) -> str | None:
@@ -117,11 +119,10 @@ def schema(name: str) -> dict[str, Any]:
     Raises:
         PermanentError: there is none of that name.
     """
-    file = Path(__file__).parent / "schemas" / Path(name).name
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
+        content: dict[str, Any] = json.loads((SCHEMAS / name).read_text())
     except OSError as error:
-        raise PermanentError(f"there is no event {name[:80]!r}", cause="UnknownEvent") from error
+        raise PermanentError(f"there is no schema {name!r}", cause="UnknownEvent") from error
     return content
 
 
