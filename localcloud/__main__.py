@@ -121,7 +121,7 @@ def _free_port() -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from localcloud.server import Options, serve
+    from localcloud.server import Options, serve  # noqa: PLC0415 - only there where hypercorn is installed
 
     interpreter = os.environ.get(RUNTIME_PYTHON) or ROOT / ".tools/runtime/bin/python"
     serve(

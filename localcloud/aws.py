@@ -11,7 +11,7 @@ from localcloud.client import Client
 # One attempt: a test that wants a retry says so, and a refused call fails at once.
 CONFIG = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, connect_timeout=5, read_timeout=120)
 # A root key's secret is not checked.
-SECRET = "local"  # noqa: S105
+SECRET = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Client:
         return float(self._ask("clock")["now"])
 
     def advance(self, seconds: float, step: float = 60.0) -> float:
-        """Turn the clock forward; returns the new time. Everything due in between has happened (or begun) then."""
+        """Turn the clock forward, in steps; returns the new time. What was due in between has begun then."""
         return float(self._ask("clock", advance=seconds, step=step)["now"])
 
     def add_fault(
@@ -52,7 +52,7 @@ class Client:
         return list(self._ask("calls", since=since, role=role, action=action)["calls"])
 
     def permissions(self, path: str = "/groundcrew/") -> list[dict[str, Any]]:
-        """Each action granted to a role under ``path``: role, sid, action, resources, unused_resources, used (calls)."""
+        """Each action granted to a role under ``path``: role, sid, action, resources, unused_resources, used."""
         return list(self._ask("permissions", path=path))
 
     def share(self, subnets: Collection[str], accounts: Collection[str]) -> None:

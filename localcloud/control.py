@@ -6,9 +6,8 @@ Every answer is JSON; ``client.py`` has a typed method for each.
 import json
 import re
 import secrets
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ministack import app as ministack
 from ministack.core import iam_evaluator
@@ -16,6 +15,9 @@ from ministack.services import iam, sts
 
 from localcloud.cloud import Cloud
 from localcloud.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Request = dict[str, Any]
 
@@ -105,7 +107,9 @@ class Control:
             "action": action,
             "resources": statement.resources,
             "unused_resources": [
-                one for one in statement.resources if not any(iam_evaluator.fnmatch_iam_cs(use.resource, one) for use in uses)
+                one
+                for one in statement.resources
+                if not any(iam_evaluator.fnmatch_iam_cs(use.resource, one) for use in uses)
             ],
             "used": len(uses),
         }

@@ -6,7 +6,6 @@ One deploy at a time: ministack's SAM transform sets AWS_DEFAULT_REGION for its 
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,7 +84,9 @@ def remove(cloud: Client, stack: str, account: str, region: str = "us-east-1") -
     formation = Aws(cloud).client("cloudformation", account, region)
     stack_id = formation.describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
     formation.delete_stack(StackName=stack)
-    formation.get_waiter("stack_delete_complete").wait(StackName=stack_id, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    formation.get_waiter("stack_delete_complete").wait(
+        StackName=stack_id, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
 
 
 def _bucket(cloud: Client, account: str, region: str) -> str:
@@ -131,6 +132,7 @@ def _sam(*arguments: str, environment: Mapping[str, str]) -> None:
         env={
             **inherited,
             "PATH": path,
+            "SAM_CLI_POLL_DELAY": "0.2",  # seconds; nobody throttles here
             "SAM_CLI_TELEMETRY": "0",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_CONFIG_FILE": os.devnull,
@@ -144,4 +146,4 @@ def _sam(*arguments: str, environment: Mapping[str, str]) -> None:
         check=False,
     )
     if finished.returncode:
-        raise DeployError(f"sam {arguments[0]} failed ({sys.executable}):\n{finished.stdout[-4000:]}")
+        raise DeployError(f"sam {arguments[0]} failed:\n{finished.stdout[-4000:]}")

@@ -59,6 +59,7 @@ class Front:
         request = _Request(scope, body)
         fault = self.cloud.faults.strike(request.caller, request.action) if request.action else None
         identity.current_fault.set(fault.kind if fault else None)
+        identity.current_trace.set(request.trace)
         pending = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
@@ -85,7 +86,17 @@ class Front:
     def _record(self, request: "_Request", fault: Fault) -> None:
         now = self.cloud.clock.now()
         self.cloud.calls.add(
-            Call(now, request.caller, request.account, request.region, request.action, request.resource(), False, fault.kind)
+            Call(
+                now,
+                request.caller,
+                request.account,
+                request.region,
+                request.action,
+                request.resource(),
+                False,
+                fault.kind,
+                trace=request.trace,
+            )
         )
 
 
@@ -98,6 +109,8 @@ class _Request:
         query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
         key = extract_access_key_id(self.headers, query) or ""
         self.caller = identity.caller_of(key)
+        # SDKs in a function send its invocation's: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html
+        self.trace = self.headers.get("x-amzn-trace-id")
         self.account = self.caller.split(":")[4] if self.caller.startswith("arn:") else self.caller
         self.region = str(extract_region(self.headers, query))
         self.parameters = ministack._routing_params(self.method, self.path, self.headers, body, query)
@@ -114,7 +127,14 @@ class _Request:
         with request_scope(self.account, self.region):
             return str(
                 iam_actions.extract_resource_arn(
-                    self.service, self.method, self.path, self.headers, self.body, self.parameters, self.region, self.account
+                    self.service,
+                    self.method,
+                    self.path,
+                    self.headers,
+                    self.body,
+                    self.parameters,
+                    self.region,
+                    self.account,
                 )
             )
 

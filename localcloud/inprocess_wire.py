@@ -45,9 +45,11 @@ class Wire:
 
     def error(self, url: str, status: int, code: str, message: str) -> AWSResponse:
         """An error answer."""
-        if self.family == "json":
+        if self.service == "mwaa":
             headers, body = rest_json.error(code, message)
             return _response(url, status, body, headers)
+        if self.family == "json":
+            return _response(url, status, json.dumps({"__type": code, "message": message}).encode())
         return _response(url, status, query.error_answer(self.family == "ec2", code, message, "in-process"))
 
 

@@ -1,14 +1,14 @@
-"""Assembles the local cloud in one process and serves it on 127.0.0.1."""
+"""Serves the local cloud on 127.0.0.1, in this process; runs in .tools/cloud."""
 
 import asyncio
-import importlib
-import importlib.util
 import os
 import signal
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import hypercorn.asyncio
+import hypercorn.config
 
 from localcloud.cloud import Cloud
 
@@ -24,12 +24,11 @@ class Options:
     accounts: frozenset[str]
 
 
-def assemble(options: Options) -> Any:
-    """The ASGI application: ministack with every hook installed. Once per process."""
+def serve(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT, then end every function process."""
     scratch = options.directory / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     endpoint = f"http://127.0.0.1:{options.port}"
-    # ministack reads its settings when it is imported
     os.environ.update(
         AUTH="true",
         AWS_ENDPOINT_URL=endpoint,
@@ -41,44 +40,10 @@ def assemble(options: Options) -> Any:
         TMPDIR=str(scratch),
     )
     tempfile.tempdir = None  # look at TMPDIR again
-
-    from localcloud.control import Control
-    from localcloud.front import Front
-    from localcloud.hooks import (
-        clock,
-        cloudformation,
-        cloudwatch,
-        delivery,
-        eventbridge,
-        functions,
-        identity,
-        invocations,
-        sqs,
-    )
+    from localcloud import assembly  # noqa: PLC0415 - ministack reads the settings above when it is imported
 
     cloud = Cloud(organization=options.organization, accounts=options.accounts)
-    identity.install(cloud)
-    clock.install(cloud)
-    eventbridge.install(cloud)
-    delivery.install(cloud)
-    runtime = functions.install(cloud, options.interpreter, scratch / "layers", endpoint)
-    invocations.install(cloud)
-    sqs.install(cloud)
-    cloudwatch.install(cloud)
-    cloudformation.install(cloud)
-    for name in ("ec2", "mwaa"):
-        if importlib.util.find_spec(f"localcloud.hooks.{name}"):
-            importlib.import_module(f"localcloud.hooks.{name}").install(cloud)
-    clock.start_ticking(cloud)
-    return Front(cloud, Control(cloud, {"endpoint": endpoint, "runtime": runtime}))
-
-
-def serve(options: Options) -> None:
-    """Serve until SIGTERM or SIGINT, then end every function process."""
-    import hypercorn.asyncio
-    import hypercorn.config
-
-    application = assemble(options)
+    application = assembly.assemble(cloud, endpoint, options.interpreter, scratch)
     config = hypercorn.config.Config()
     config.bind = [f"127.0.0.1:{options.port}"]
     config.graceful_timeout = 1
@@ -97,6 +62,4 @@ def serve(options: Options) -> None:
     try:
         asyncio.run(run())
     finally:
-        from localcloud.hooks import functions
-
-        functions.stop_workers()
+        assembly.stop()

@@ -177,6 +177,8 @@ class Plan:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Admission):  # asdict() does not look into sets
+        return asdict(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):

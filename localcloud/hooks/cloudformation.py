@@ -10,7 +10,8 @@ from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, eventbridge, iam
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import changesets, engine, provisioners, stacks
+from ministack.services.cloudformation import handlers as formation_handlers
 
 from localcloud.cloud import Cloud
 
@@ -26,8 +27,37 @@ def install(cloud: Cloud) -> None:
     handlers["AWS::IAM::RolePolicy"] = _handler(_create_role_policy, _delete_role_policy)
     handlers["AWS::CloudWatch::CompositeAlarm"] = _handler(_create_composite_alarm, _delete_composite_alarm)
     handlers["AWS::RAM::ResourceShare"] = _handler(shares.create, shares.delete)
+    evaluate = _with_joins(engine._evaluate_conditions)
+    for module in (engine, changesets, formation_handlers, stacks, provisioners):
+        if hasattr(module, "_evaluate_conditions"):
+            module._evaluate_conditions = evaluate
     permission = handlers["AWS::Lambda::Permission"]
     permission["create"] = _existing_function(permission["create"])
+
+
+def _with_joins(stock: Any) -> Any:
+    """Fn::Join in a condition, the usual way to ask whether a list parameter is empty; stock compares it unresolved."""
+
+    def evaluate(template: dict[str, Any], parameters: dict[str, Any]) -> Any:
+        conditions = _joined(template.get("Conditions") or {}, parameters)
+        return stock({**template, "Conditions": conditions}, parameters)
+
+    return evaluate
+
+
+def _joined(expression: Any, parameters: dict[str, Any]) -> Any:
+    if isinstance(expression, list):
+        return [_joined(one, parameters) for one in expression]
+    if not isinstance(expression, dict):
+        return expression
+    if "Fn::Join" not in expression:
+        return {key: _joined(value, parameters) for key, value in expression.items()}
+    delimiter, items = expression["Fn::Join"]
+    if isinstance(items, dict):  # a list parameter, kept as one string or as a list
+        value = parameters[items["Ref"]]["Value"]
+        items = value if isinstance(value, list) else str(value).split(",")
+    parts = [parameters[one["Ref"]]["Value"] if isinstance(one, dict) else one for one in items]
+    return str(delimiter).join(str(part).strip() for part in parts)
 
 
 def _handler(create: Any, delete: Any) -> dict[str, Any]:

@@ -24,7 +24,12 @@ from localcloud.hooks.eventbridge import bus_policy, deliver
 MAX_ATTEMPTS = 185
 MAX_AGE_SECONDS = 86400
 FIRST_BACKOFF_SECONDS = 1.0
-ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage", "sns": "sns:Publish", "events": "events:PutEvents"}
+ACTIONS = {
+    "lambda": "lambda:InvokeFunction",
+    "sqs": "sqs:SendMessage",
+    "sns": "sns:Publish",
+    "events": "events:PutEvents",
+}
 
 
 class DeliveryError(Exception):
@@ -164,7 +169,7 @@ class _Deliveries:
 
         The message's body is the event; the reasons are message attributes.
         """
-        queue_arn = (delivery.target.get("DeadLetterConfig") or {}).get("Arn")
+        queue_arn = str((delivery.target.get("DeadLetterConfig") or {}).get("Arn", ""))
         queue = sqs._queue_by_arn(queue_arn) if queue_arn else None
         if queue is None:
             return

@@ -69,9 +69,9 @@ class SecurityGroup:
     def create(self, logical_id: str, props: Record, stack: str) -> Created:
         name = props.get("GroupName") or f"{stack}-{logical_id}-{self._model.ids.new('', 12)}"
         asked = {"GroupName": name, "Description": props["GroupDescription"], "VpcId": props.get("VpcId", "")}
-        tags = [{"ResourceType": "security-group", "Tags": props["Tags"]}] if props.get("Tags") else []
-        made = self._model.call("CreateSecurityGroup", caller(), {**asked, "TagSpecifications": tags})
-        group_id = str(made["GroupId"])
+        asked["TagSpecifications"] = _specification("security-group", props)
+        group_id = str(self._model.call("CreateSecurityGroup", caller(), asked)["GroupId"])
+        _stack_tags(self._model, group_id, props)
         if props.get("SecurityGroupEgress"):  # in place of "everything out"
             everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
             self._change("RevokeSecurityGroupEgress", group_id, everything)
@@ -144,9 +144,9 @@ class VpcEndpoint:
         asked["PrivateDnsEnabled"] = str(props.get("PrivateDnsEnabled", False)).lower() == "true"
         if policy := _policy(props):
             asked["PolicyDocument"] = policy
-        if props.get("Tags"):
-            asked["TagSpecifications"] = [{"ResourceType": "vpc-endpoint", "Tags": props["Tags"]}]
+        asked["TagSpecifications"] = _specification("vpc-endpoint", props)
         made = self._model.call("CreateVpcEndpoint", caller(), asked)["VpcEndpoint"]
+        _stack_tags(self._model, str(made["VpcEndpointId"]), props)
         return str(made["VpcEndpointId"]), self._attributes(made)
 
     def update(self, endpoint_id: str, old: Record, new: Record, stack: str, logical_id: str) -> Created:
@@ -204,9 +204,25 @@ def _permission(rule: Record) -> Record:
     return permission
 
 
+def _user_tags(props: Record) -> list[Record]:
+    return [tag for tag in props.get("Tags", []) if not tag["Key"].startswith("aws:")]
+
+
+def _specification(kind: str, props: Record) -> list[Record]:
+    tags = _user_tags(props)
+    return [{"ResourceType": kind, "Tags": tags}] if tags else []
+
+
+def _stack_tags(model: Ec2, resource_id: str, props: Record) -> None:
+    """The ``aws:cloudformation:`` tags, which only CloudFormation may set."""
+    found = model.groups.get(resource_id) or model.endpoints.get(resource_id)
+    if found is not None:
+        found.tags |= {tag["Key"]: tag["Value"] for tag in props.get("Tags", []) if tag["Key"].startswith("aws:")}
+
+
 def _retag(model: Ec2, resource_id: str, old: Record, new: Record) -> None:
-    gone = [{"Key": tag["Key"]} for tag in old.get("Tags", []) if tag not in new.get("Tags", [])]
-    if gone:
+    before, after = _user_tags(old), _user_tags(new)
+    if gone := [{"Key": tag["Key"]} for tag in before if tag not in after]:
         model.call("DeleteTags", caller(), {"Resources": [resource_id], "Tags": gone})
-    if new.get("Tags"):
-        model.call("CreateTags", caller(), {"Resources": [resource_id], "Tags": new["Tags"]})
+    if after:
+        model.call("CreateTags", caller(), {"Resources": [resource_id], "Tags": after})

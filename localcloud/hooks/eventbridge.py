@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from ministack.core.arn import ArnParseError, parse_arn
+from ministack.core.iam_evaluator import caller_arn
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
 from ministack.services import eventbridge
 
@@ -110,11 +111,11 @@ def _put_entry(entry: Entry, allow_aws_source: bool) -> dict[str, str]:
     try:
         policy = bus_policy(bus_arn)
     except ArnParseError:
-        return _refused("InvalidArgument", "Parameter EventBusName is not valid. Reason: Provided Arn is not in correct format.")
+        return _refused("InvalidArgument", "Parameter EventBusName is not valid. Reason: Provided Arn is not correct.")
     if not allow_aws_source and not identity.authorize("events:PutEvents", bus_arn, context, policy):
         return _refused(
             "AccessDeniedException",
-            f"User: {identity.evaluator.caller_arn()} is not authorized to perform: events:PutEvents on resource: {bus_arn}",
+            f"User: {caller_arn()} is not authorized to perform: events:PutEvents on resource: {bus_arn}",
         )
     event = _event(entry)
     if policy[1] != get_account_id() or parse_arn(bus_arn).region != get_region():

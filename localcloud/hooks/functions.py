@@ -7,8 +7,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-
 import hashlib
 import io
 import os
+import secrets
 import shutil
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,22 +20,20 @@ from ministack.core.responses import error_response_json, get_region
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
-from localcloud.cloud import Cloud
-
 CUSTOM_RUNTIME = "provided.al2023"  # ministack serves the Lambda Runtime API to these only
 BOOTSTRAP = '#!/bin/sh\nexec "$LOCALCLOUD_PYTHON" -s -P -m awslambdaric "$_HANDLER"\n'
 
 
-def install(cloud: Cloud, interpreter: Path, layers: Path, endpoint: str) -> str:
+def install(interpreter: Path, layers: Path, endpoint: str) -> str:
     """Run python functions with ``interpreter``; returns the one runtime it can serve, e.g. "python3.11".
 
     ``layers`` is a folder for unpacked layers, ``endpoint`` where functions find AWS.
     """
-    del cloud
     environments = _Environments(interpreter, layers, endpoint)
     lambda_svc._provided_runtime_code_dir = _with_bootstrap(lambda_svc._provided_runtime_code_dir)
     lambda_svc._provided_worker_env = environments.variables
     lambda_svc._execute_function_dispatch = _as_custom_runtime(lambda_svc._execute_function_dispatch)
+    lambda_svc._xray_trace_id_for_invocation = _traced(lambda_svc._xray_trace_id_for_invocation)
     lambda_svc._create_function = environments.only_served(lambda_svc._create_function)
     lambda_svc._update_config = environments.only_served_update(lambda_svc._update_config)
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
@@ -110,7 +110,7 @@ class _Environments:
     def _problem(self, runtime: str | None) -> str | None:
         """Compiled wheels and syntax fit one interpreter, so another Runtime would run something else than it says."""
         if runtime and runtime.startswith("python") and runtime != self.runtime:
-            return f"The local cloud runs functions with {self.runtime} only, not {runtime}: deploy with Runtime={self.runtime}"
+            return f"Only {self.runtime} functions run here, not {runtime}: deploy with Runtime={self.runtime}"
         return None
 
     def _unpacked(self, attachments: list[Any]) -> Path:
@@ -142,6 +142,19 @@ def _with_bootstrap(stock: Any) -> Any:
         return folder
 
     return code_dir
+
+
+def _traced(stock: Any) -> Any:
+    """Every invocation has a trace id, sampled or not; stock gives one only with active tracing.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+    """
+
+    def trace(config: dict[str, Any], inbound: str | None = None) -> str:
+        fresh = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        return str(stock(config, inbound) or fresh)
+
+    return trace
 
 
 def _as_custom_runtime(stock: Any) -> Any:

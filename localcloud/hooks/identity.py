@@ -20,6 +20,7 @@ _cloud = Cloud()
 _handler_authorizes: set[str] = set()
 _principal: contextvars.ContextVar[Any] = contextvars.ContextVar("principal", default=None)
 current_fault: contextvars.ContextVar[str | None] = contextvars.ContextVar("fault", default=None)
+current_trace: contextvars.ContextVar[str | None] = contextvars.ContextVar("trace", default=None)
 
 
 def install(cloud: Cloud) -> None:
@@ -111,10 +112,12 @@ def role_may(
     trust = stored["AssumeRolePolicyDocument"]
     if not service_may(service, "sts:AssumeRole", role, trust, source_arn=source_arn):
         return f"role {role} does not trust {service}"
-    session = f"arn:aws:sts::{account}:assumed-role/{name}/{service.split('.')[0]}"
+    session = f"arn:aws:sts::{account}:assumed-role/{name}/{service.split('.', maxsplit=1)[0]}"
     found = _evaluation(session, "AssumedRole", account, action, resource, context)
     result = evaluator.evaluate(
-        found, evaluator._gather_role_policies(name, account), *evaluator._permissions_boundary(iam._roles, name, account)
+        found,
+        evaluator._gather_role_policies(name, account),
+        *evaluator._permissions_boundary(iam._roles, name, account),
     )
     if resource_policy is not None:
         result = evaluator.combine_resource_policy(result, found, *resource_policy)
@@ -156,7 +159,17 @@ def _evaluation(
 def _record(principal: Any, action: str, resource: str, allowed: bool) -> None:
     who = principal.account if principal.policies is None else role_arn(principal.arn)
     _cloud.calls.add(
-        Call(_cloud.clock.now(), who, principal.account, get_region(), action, resource, allowed, current_fault.get())
+        Call(
+            _cloud.clock.now(),
+            who,
+            principal.account,
+            get_region(),
+            action,
+            resource,
+            allowed,
+            current_fault.get(),
+            trace=current_trace.get(),
+        )
     )
 
 
@@ -245,11 +258,15 @@ def _assume_role(stock: Any) -> Any:
             wanted = sts._p(parameters, "RoleArn")
             stored = iam._roles.get_scoped((wanted.split(":") + [""] * 5)[4], None, wanted.rsplit("/", 1)[-1])
             if stored is not None and stored["Arn"] != wanted:
-                message = f"User: {evaluator.caller_arn()} is not authorized to perform: sts:AssumeRole on resource: {wanted}"
+                message = (
+                    f"User: {evaluator.caller_arn()} is not authorized to perform: sts:AssumeRole on resource: {wanted}"
+                )
                 return sts._error(403, "AccessDenied", message, ns="sts")
             chained = ":assumed-role/" in evaluator.caller_arn()
             if chained and int(sts._p(parameters, "DurationSeconds") or 3600) > 3600:
-                message = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+                message = (
+                    "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+                )
                 return sts._error(400, "ValidationError", message, ns="sts")
         return await stock(method, path, headers, body, query)
 

@@ -205,7 +205,9 @@ def _checked_mapping(stock: Any) -> Any:
 def _checked_mapping_resource(stock: Any) -> Any:
     def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         problem = _mapping_problem(
-            properties.get("FunctionName", ""), properties.get("EventSourceArn", ""), properties.get("ScalingConfig") or {}
+            properties.get("FunctionName", ""),
+            properties.get("EventSourceArn", ""),
+            properties.get("ScalingConfig") or {},
         )
         if problem:
             raise ValueError(f"Resource handler returned message: {problem}")
@@ -220,11 +222,16 @@ def _emit_logs(stock: Any) -> Any:
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html#monitoring-cloudwatchlogs-prereqs
     """
 
-    def emit(function: dict[str, Any], request_id: str, text: str, error: bool, milliseconds: int, **named: Any) -> None:
+    def emit(
+        function: dict[str, Any], request_id: str, text: str, error: bool, milliseconds: int, **named: Any
+    ) -> None:
         config = function.get("config") or function
         group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
         arn = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group}"
-        actions = [("logs:CreateLogStream", f"{arn}:log-stream:local"), ("logs:PutLogEvents", f"{arn}:log-stream:local")]
+        actions = [
+            ("logs:CreateLogStream", f"{arn}:log-stream:local"),
+            ("logs:PutLogEvents", f"{arn}:log-stream:local"),
+        ]
         if group not in cloudwatch_logs._log_groups:
             actions.insert(0, ("logs:CreateLogGroup", f"{arn}:log-stream:"))
         if any(identity.role_may(config["Role"], SERVICE, action, resource) for action, resource in actions):

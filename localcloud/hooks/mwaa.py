@@ -93,7 +93,7 @@ class EnvironmentResource:
     def create(self, _logical_id: str, props: Record, _stack: str) -> tuple[str, Record]:
         who = ec2.caller()
         ec2.settle_default_groups(self._model.ec2, who.region)
-        self._model.call("CreateEnvironment", who, props)
+        self._model.call("CreateEnvironment", who, {**props, "Tags": _user_tags(props)})
         name = str(props["Name"])
         self._until(lambda: self._status(who, name) != "CREATING", f"{name} to leave CREATING")
         if self._status(who, name) == "CREATE_FAILED":
@@ -114,10 +114,11 @@ class EnvironmentResource:
             changes["NetworkConfiguration"] = {"SecurityGroupIds": groups}
         self._model.call("UpdateEnvironment", who, {"Name": name, **changes})
         arn = who.arn("airflow", f"environment/{name}")
-        if gone := [key for key in old.get("Tags", {}) if key not in new.get("Tags", {})]:
+        tags = _user_tags(new)
+        if gone := [key for key in _user_tags(old) if key not in tags]:
             self._model.call("UntagResource", who, {"ResourceArn": arn, "tagKeys": gone})
-        if new.get("Tags"):
-            self._model.call("TagResource", who, {"ResourceArn": arn, "Tags": new["Tags"]})
+        if tags:
+            self._model.call("TagResource", who, {"ResourceArn": arn, "Tags": tags})
         return name, self._attributes(who, name)
 
     def delete(self, name: str, _props: Record) -> None:
@@ -150,6 +151,11 @@ class EnvironmentResource:
             "WebserverVpcEndpointService",
         )
         return {key: record[key] for key in keys if record[key] is not None}
+
+
+def _user_tags(props: Record) -> dict[str, str]:
+    tags: dict[str, str] = props.get("Tags") or {}
+    return {key: value for key, value in tags.items() if not key.startswith("aws:")}
 
 
 def _at(props: Record, *path: str) -> Any:

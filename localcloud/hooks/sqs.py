@@ -118,7 +118,9 @@ def _queue_of_move_task(stock: Any) -> Any:
     """Move tasks are authorized on the queue they name by ARN instead of URL."""
 
     def resource(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
-        if service == "sqs" and headers.get("x-amz-target", "").endswith(("StartMessageMoveTask", "ListMessageMoveTasks")):
+        if service == "sqs" and headers.get("x-amz-target", "").endswith(
+            ("StartMessageMoveTask", "ListMessageMoveTasks")
+        ):
             fallback = f"arn:aws:sqs:{get_region()}:{get_account_id()}:*"
             return json.loads(body or b"{}").get("SourceArn", fallback)
         return stock(service, method, path, headers, body, *rest)

@@ -120,3 +120,4 @@ def test_a_state_change_is_an_event(cloud: LocalCloud) -> None:
     event = json.loads(cloud.received(url)["Body"])
     assert event["resources"] == [f"arn:aws:cloudwatch:us-east-1:{HUB}:alarm:{alarm.name}"]
     assert event["detail"]["state"]["value"] == "ALARM"
+    events.disable_rule(Name=name)

@@ -265,7 +265,8 @@ def test_a_dead_letter_queue_must_admit_the_rule_too(cloud: LocalCloud) -> None:
     dead_url, dead = cloud.queue()
     arn = rule(cloud, {"Arn": f"{dead}-nobody", "DeadLetterConfig": {"Arn": dead}})
     put(cloud, entry(source_of(arn)))
-    assert [one["code"] for one in cloud.control.failures() if one["source"] == arn] == ["NO_RESOURCE", "NO_PERMISSIONS"]
+    codes = [one["code"] for one in cloud.control.failures() if one["source"] == arn]
+    assert codes == ["NO_RESOURCE", "NO_PERMISSIONS"]
     assert "Messages" not in cloud.client("sqs").receive_message(QueueUrl=dead_url)
 
 
@@ -323,9 +324,8 @@ def test_an_archive_replays_to_its_own_bus(cloud: LocalCloud) -> None:
     put(cloud, entry(source_of(arn), bus=bus))
     first = json.loads(cloud.received(url)["Body"])
     now = cloud.control.now()
-    events.start_replay(
-        ReplayName=name, EventSourceArn=archive, EventStartTime=now - 60, EventEndTime=now + 60, Destination={"Arn": bus}
-    )
+    span = {"EventStartTime": now - 60, "EventEndTime": now + 60}
+    events.start_replay(ReplayName=name, EventSourceArn=archive, Destination={"Arn": bus}, **span)
     replayed = json.loads(cloud.received(url)["Body"])
     assert (replayed["id"], replayed["replay-name"]) == (first["id"], name)
     assert eventually(lambda: events.describe_replay(ReplayName=name)["State"] == "COMPLETED")

@@ -112,5 +112,3 @@ def test_a_delayed_answer(cloud: LocalCloud, role: str) -> None:
     started = time.monotonic()
     cloud.as_role("sqs", role).list_queues()
     assert time.monotonic() - started >= 0.3
-
-

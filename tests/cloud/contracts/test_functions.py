@@ -175,19 +175,21 @@ def test_an_asynchronous_event_is_tried_three_times_and_then_kept(cloud: LocalCl
     url, queue = cloud.queue()
     name = function(cloud, allow("sqs:SendMessage", queue))
     lambda_ = cloud.client("lambda")
-    lambda_.put_function_event_invoke_config(
-        FunctionName=name, DestinationConfig={"OnFailure": {"Destination": queue}}
-    )
+    lambda_.put_function_event_invoke_config(FunctionName=name, DestinationConfig={"OnFailure": {"Destination": queue}})
     since = cloud.control.now()
     lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"fail": true}')
     for attempt, wait in ((1, 60), (2, 120), (3, 0)):
-        assert eventually(lambda seen=attempt: errors(cloud, name, since) == seen)
+        fails(cloud, name, since, attempt)
         cloud.control.advance(wait)
     record = json.loads(cloud.received(url)["Body"])
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 3
     assert record["requestPayload"] == {"fail": True}
     assert record["responsePayload"]["errorType"] == "Trouble"
+
+
+def fails(cloud: LocalCloud, name: str, since: float, times: int) -> None:
+    eventually(lambda: errors(cloud, name, since) == times)
 
 
 def errors(cloud: LocalCloud, name: str, since: float) -> float:
@@ -221,8 +223,9 @@ def test_a_rule_needs_the_functions_policy(cloud: LocalCloud) -> None:
     events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": "{}"}])
     assert [one["code"] for one in cloud.control.failures() if one["source"] == arn] == ["NO_PERMISSIONS"]
     lambda_.add_permission(
-        FunctionName=name, StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com", SourceArn=arn
-    )
+        FunctionName=name, StatementId="rule", Action="lambda:InvokeFunction", SourceArn=arn,
+        Principal="events.amazonaws.com",
+    )  # fmt: skip
     events.put_events(Entries=[{"Source": source, "DetailType": "x", "Detail": "{}"}])
     logs = cloud.client("logs")
     eventually(lambda: logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"])
@@ -243,9 +246,8 @@ class Worker:
         )  # fmt: skip
 
     def send(self, *bodies: dict[str, Any]) -> None:
-        entries = [
-            {"Id": str(number), "MessageBody": json.dumps({"out": self.out, **body})} for number, body in enumerate(bodies)
-        ]
+        texts = [json.dumps({"out": self.out, **body}) for body in bodies]
+        entries = [{"Id": str(number), "MessageBody": text} for number, text in enumerate(texts)]
         self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
 
     def told(self) -> dict[str, Any]:
@@ -363,7 +365,7 @@ def test_a_failed_schedule_goes_to_its_dead_letter_queue(cloud: LocalCloud) -> N
 def test_an_alarm_tells_its_topic_which_tells_a_queue_that_admits_it(cloud: LocalCloud) -> None:
     url, queue = cloud.queue()
     topic = cloud.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
-    statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": queue}
+    statement = {**allow("sqs:SendMessage", queue), "Principal": {"Service": "sns.amazonaws.com"}}
     cloud.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(statement)})
     cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
     alarm = unique("alarm")

@@ -55,9 +55,7 @@ def test_a_trust_policy_sees_the_roles_arn_and_organization(
 
 def test_an_account_outside_has_no_organization(cloud: LocalCloud) -> None:
     outsider = cloud.role(allow("sts:AssumeRole"), account=OUTSIDER)
-    role = cloud.role(
-        account=SPOKE, trust=trust(OUTSIDER, StringEquals={"aws:PrincipalOrgID": "o-groundcrew01"})
-    )
+    role = cloud.role(account=SPOKE, trust=trust(OUTSIDER, StringEquals={"aws:PrincipalOrgID": "o-groundcrew01"}))
     with pytest.raises(ClientError, match="AccessDenied"):
         assume(cloud, outsider, role)
 

@@ -10,20 +10,27 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cloud.conftest import HUB, OUTSIDER, SPOKE, LocalCloud, eventually, unique
+from tests.cloud.conftest import HUB, OUTSIDER, SPOKE, LocalCloud, allow, eventually, policy, unique
+
+QUEUE = f"arn:aws:sqs:us-east-1:{HUB}:queue"
 
 
 class Stack:
     def __init__(self, cloud: LocalCloud, account: str = HUB) -> None:
         self.formation, self.name = cloud.client("cloudformation", account), unique("stack")
 
-    def put(self, update: bool = False, **resources: dict[str, Any]) -> str:
+    def put(self, **resources: Any) -> str:
+        return self._put(self.formation.create_stack, resources)
+
+    def update(self, **resources: Any) -> str:
+        return self._put(self.formation.update_stack, resources)
+
+    def _put(self, call: Any, resources: dict[str, Any]) -> str:
         """The stack's status when it is done, and the reasons of failed resources."""
         outputs = {name: {"Value": {"Ref": name}} for name in resources}
         body = json.dumps({"Resources": resources, "Outputs": outputs})
-        call = self.formation.update_stack if update else self.formation.create_stack
         call(StackName=self.name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
-        stack = eventually(lambda: self._done(), 20)
+        stack = eventually(self._done, 20)
         events = self.formation.describe_stack_events(StackName=self.name)["StackEvents"]
         reasons = [event.get("ResourceStatusReason", "") for event in events if "FAILED" in event["ResourceStatus"]]
         return " ".join([stack["StackStatus"], *reasons])
@@ -61,21 +68,22 @@ def test_a_bus_policy_comes_changes_and_goes(cloud: LocalCloud) -> None:
     stack, name = Stack(cloud), unique("bus")
     bus = typed("AWS::Events::EventBus", Name=name)
 
-    def policy(account: str) -> dict[str, Any]:
+    def admitting(account: str) -> dict[str, Any]:
         arn = f"arn:aws:events:us-east-1:{HUB}:event-bus/{name}"
         statement = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "events:PutEvents", "Resource": arn}
-        return typed("AWS::Events::EventBusPolicy", EventBusName={"Ref": "Bus"}, StatementId="spokes", Statement=statement)
+        properties = {"EventBusName": {"Ref": "Bus"}, "StatementId": "spokes", "Statement": statement}
+        return typed("AWS::Events::EventBusPolicy", **properties)
 
     def principals() -> list[str]:
         described = cloud.client("events").describe_event_bus(Name=name)
         statements = json.loads(described.get("Policy") or '{"Statement": []}')["Statement"]
         return [statement["Principal"]["AWS"] for statement in statements]
 
-    assert stack.put(Bus=bus, Policy=policy(SPOKE)) == "CREATE_COMPLETE"
+    assert stack.put(Bus=bus, Policy=admitting(SPOKE)) == "CREATE_COMPLETE"
     assert principals() == [SPOKE]
-    assert stack.put(update=True, Bus=bus, Policy=policy(OUTSIDER)) == "UPDATE_COMPLETE"
+    assert stack.update(Bus=bus, Policy=admitting(OUTSIDER)) == "UPDATE_COMPLETE"
     assert principals() == [OUTSIDER]
-    assert stack.put(update=True, Bus=bus) == "UPDATE_COMPLETE"
+    assert stack.update(Bus=bus) == "UPDATE_COMPLETE"
     assert principals() == []
     stack.delete()
     with pytest.raises(ClientError, match="ResourceNotFound"):
@@ -90,18 +98,21 @@ def test_everything_a_template_needs_is_made_and_really_deleted(cloud: LocalClou
             {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
         ],
     }
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}]}
+    document = json.loads(policy(allow("sqs:SendMessage")))
     queue_arn = {"Fn::GetAtt": ["Queue", "Arn"]}
     admitted = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue_arn}
     alarm = {
-        "Namespace": "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible", "Statistic": "Maximum", "Period": 60,
-        "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 0, "ComparisonOperator": "GreaterThanThreshold",
+        "Namespace": "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible", "Statistic": "Maximum",
+        "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 0,
+        "ComparisonOperator": "GreaterThanThreshold",
         "Dimensions": [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["Queue", "QueueName"]}}],
-        "TreatMissingData": "notBreaching", "AlarmDescription": "x", "AlarmActions": [{"Ref": "Topic"}], "OKActions": [],
+        "TreatMissingData": "notBreaching", "AlarmDescription": "x", "AlarmActions": [{"Ref": "Topic"}],
     }  # fmt: skip
     resources = {
         "Queue": typed("AWS::SQS::Queue", QueueName=mark),
-        "QueuePolicy": typed("AWS::SQS::QueuePolicy", Queues=[{"Ref": "Queue"}], PolicyDocument={"Statement": [admitted]}),
+        "QueuePolicy": typed(
+            "AWS::SQS::QueuePolicy", Queues=[{"Ref": "Queue"}], PolicyDocument={"Statement": [admitted]}
+        ),
         "Topic": typed("AWS::SNS::Topic", TopicName=mark),
         "TopicPolicy": typed("AWS::SNS::TopicPolicy", Topics=[{"Ref": "Topic"}], PolicyDocument={"Statement": []}),
         "Subscription": typed("AWS::SNS::Subscription", TopicArn={"Ref": "Topic"}, Protocol="sqs", Endpoint=queue_arn),
@@ -149,7 +160,7 @@ def test_everything_a_template_needs_is_made_and_really_deleted(cloud: LocalClou
     "resource",
     [
         typed("AWS::Lambda::Permission", FunctionName="nobody", Action="lambda:InvokeFunction", Principal="*"),
-        typed("AWS::Lambda::EventSourceMapping", FunctionName="nobody", EventSourceArn=f"arn:aws:sqs:us-east-1:{HUB}:x"),
+        typed("AWS::Lambda::EventSourceMapping", FunctionName="nobody", EventSourceArn=QUEUE),
     ],
 )
 def test_what_names_a_missing_function_fails_the_stack(stack: Stack, resource: dict[str, Any]) -> None:
@@ -160,7 +171,8 @@ def test_what_names_a_missing_function_fails_the_stack(stack: Stack, resource: d
 
 def test_a_function_of_another_runtime_fails_the_stack(cloud: LocalCloud, stack: Stack) -> None:
     code = {"ZipFile": "def handler(event, context): pass"}
-    function = typed("AWS::Lambda::Function", Runtime="python3.9", Handler="index.handler", Code=code, Role=cloud.role())
+    settings = {"Runtime": "python3.9", "Handler": "index.handler", "Role": cloud.role()}
+    function = typed("AWS::Lambda::Function", Code=code, **settings)
     assert "deploy with Runtime=" in stack.put(Function=function)
 
 
@@ -186,7 +198,25 @@ def test_a_share_reaches_its_accounts_only(cloud: LocalCloud, stack: Stack) -> N
     subnet = stack.outputs()["Subnet"]
     assert seen(SPOKE, subnet)
     assert not seen(OUTSIDER, subnet)
-    outcome = stack.put(update=True, **resources(SPOKE, OUTSIDER))
+    outcome = stack.update(**resources(SPOKE, OUTSIDER))
     assert outcome.startswith("UPDATE_ROLLBACK_COMPLETE")
     assert "outside of your organization" in outcome
     assert seen(SPOKE, subnet)
+
+
+@pytest.mark.parametrize(("value", "made"), [("", False), ("a", True), ("a,b", True)])
+def test_a_condition_may_join_a_list_parameter(cloud: LocalCloud, value: str, made: bool) -> None:
+    formation, name = cloud.client("cloudformation"), unique("stack")
+    template = {
+        "Parameters": {"List": {"Type": "CommaDelimitedList", "Default": ""}},
+        "Conditions": {"Some": {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "List"}]}, ""]}]}},
+        "Resources": {
+            "Always": typed("AWS::SQS::Queue", QueueName=name),
+            "Sometimes": typed("AWS::SQS::Queue", QueueName=f"{name}-some") | {"Condition": "Some"},
+        },
+    }
+    parameters = [{"ParameterKey": "List", "ParameterValue": value}]
+    formation.create_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=parameters)
+    formation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    assert len(cloud.client("sqs").list_queues(QueueNamePrefix=name)["QueueUrls"]) == 1 + made
+    formation.delete_stack(StackName=name)

@@ -18,7 +18,7 @@ REGION = "us-east-1"
 @cache
 def client(service: str, account: str = HUB, region: str = REGION) -> Any:
     """A client of the account's root; made once, whichever cloud is active when it is used."""
-    return boto3.client(
+    return boto3.client(  # type: ignore[call-overload]
         service,
         region_name=region,
         aws_access_key_id=account,
@@ -68,9 +68,7 @@ class Shared:
     def endpoint(self, service: str | None, **more: Any) -> str:
         """A new interface endpoint of the hub's; its id."""
         params = {"SubnetIds": self.subnets, "SecurityGroupIds": [self.group], **more}
-        made = self.hub.create_vpc_endpoint(
-            VpcId=self.vpc, VpcEndpointType="Interface", ServiceName=service, **params
-        )
+        made = self.hub.create_vpc_endpoint(VpcId=self.vpc, VpcEndpointType="Interface", ServiceName=service, **params)
         return str(made["VpcEndpoint"]["VpcEndpointId"])
 
     def plug_in(self, environment: Environment) -> list[str]:

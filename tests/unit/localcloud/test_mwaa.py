@@ -23,7 +23,9 @@ def test_an_environment_becomes_available_because_of_its_endpoints(shared: Share
     pending = get(environment)
     assert pending["Status"] == "PENDING"
     assert pending["DatabaseVpcEndpointService"] != pending["WebserverVpcEndpointService"]
-    assert re.fullmatch(r"com\.amazonaws\.vpce\.us-east-1\.vpce-svc-[0-9a-f]{17}", pending["DatabaseVpcEndpointService"])
+    assert re.fullmatch(
+        r"com\.amazonaws\.vpce\.us-east-1\.vpce-svc-[0-9a-f]{17}", pending["DatabaseVpcEndpointService"]
+    )
     assert re.fullmatch(r"arn:aws:sqs:us-east-1:\d{12}:airflow-celery-\w+", pending["CeleryExecutorQueue"])
     shared.plug_in(environment)
     shared.aws.clock.advance(10)

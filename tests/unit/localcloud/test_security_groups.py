@@ -1,6 +1,5 @@
 from typing import Any
 
-from localcloud.model.environment import Environment
 from tests.unit.localcloud.conftest import HUB, OTHER, REGION, SPOKE, Shared, client, refused
 
 
@@ -124,7 +123,7 @@ def test_a_group_named_by_another_groups_rule_stays(shared: Shared) -> None:
 
 
 def test_an_environments_group_stays_until_the_environment_is_gone(shared: Shared) -> None:
-    environment: Environment = shared.environment()
+    environment = shared.environment()
     delete = {"GroupId": environment.groups[0]}
     assert refused(shared.spoke.delete_security_group, **delete) == "DependencyViolation"
     shared.aws.delete_environment(environment)
