@@ -22,6 +22,7 @@ RUNTIME_PYTHON = "LOCALCLOUD_RUNTIME_PYTHON"
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 ACCOUNTS = "111111111111,222222222222,333333333333"
+DIRECTORY = Path(".demo")  # the demo's too, so that `down` stops what it left running
 
 
 def up(directory: Path, port: int = 0, organization: str = "o-groundcrew01", accounts: str = ACCOUNTS) -> Client:
@@ -138,7 +139,7 @@ def _serve(arguments: argparse.Namespace) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="localcloud", description=__doc__)
     parser.add_argument("what", choices=["up", "down", "status", "serve"])
-    parser.add_argument("--directory", type=Path, default=Path(".localcloud"), help="state, log and scratch files")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="state, log and scratch files")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--organization", default="o-groundcrew01")
     parser.add_argument("--accounts", default=ACCOUNTS, help="members of the organization, comma separated")

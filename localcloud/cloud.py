@@ -23,6 +23,7 @@ class Call:
     allowed: bool
     fault: str | None = None
     service: str | None = None  # the AWS service that called with the role itself, if it was not the role's code
+    request: str | None = None  # decisions with the same one belong to one API call
     trace: str | None = None  # the invocation it was made in, if a function made it
 
 

@@ -59,7 +59,7 @@ class Front:
         request = _Request(scope, body)
         fault = self.cloud.faults.strike(request.caller, request.action) if request.action else None
         identity.current_fault.set(fault.kind if fault else None)
-        identity.current_trace.set(request.trace)
+        identity.current_request.set((request.id, request.trace))
         pending = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
@@ -95,6 +95,7 @@ class Front:
                 request.resource(),
                 False,
                 fault.kind,
+                request=request.id,
                 trace=request.trace,
             )
         )
@@ -109,6 +110,7 @@ class _Request:
         query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
         key = extract_access_key_id(self.headers, query) or ""
         self.caller = identity.caller_of(key)
+        self.id = uuid.uuid4().hex
         # SDKs in a function send its invocation's: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html
         self.trace = self.headers.get("x-amzn-trace-id")
         self.account = self.caller.split(":")[4] if self.caller.startswith("arn:") else self.caller

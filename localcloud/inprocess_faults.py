@@ -4,6 +4,7 @@ Calls are counted as the product makes them: the SDK's own retries of one call b
 ``amz-sdk-invocation-id``), so by default a fault stays until the SDK gives up.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -53,15 +54,18 @@ class Rule:
     attempts: int | None = None
     where: Callable[[Attempt], bool] = lambda _attempt: True
     fired: int = 0
-    _calls: dict[str, int] = field(default_factory=dict, repr=False)  # invocation -> attempts seen
+    _calls: dict[str, int] = field(default_factory=dict, repr=False)  # invocation -> number of the call
+    _tries: Counter[str] = field(default_factory=Counter, repr=False)  # invocation -> attempts seen
 
     def strikes(self, attempt: Attempt) -> bool:
         """Count the attempt; does it fail?"""
         if not (fnmatchcase(attempt.operation, self.operation) and self.where(attempt)):
             return False
-        tries = self._calls[attempt.invocation] = self._calls.get(attempt.invocation, 0) + 1
-        number = list(self._calls).index(attempt.invocation) + 1 if self.nth is not None else None
-        if number != self.nth or (self.attempts is not None and tries > self.attempts):
+        number = self._calls.setdefault(attempt.invocation, len(self._calls) + 1)
+        self._tries[attempt.invocation] += 1
+        if self.nth not in (None, number):
+            return False
+        if self.attempts is not None and self._tries[attempt.invocation] > self.attempts:
             return False
         self.fired += 1
         return True

@@ -37,6 +37,8 @@ def serve(options: Options) -> None:
         IOT_MTLS_ENABLED="0",
         LAMBDA_EXECUTOR="local",
         MINISTACK_HOST="127.0.0.1",
+        S3_DATA_DIR=str(scratch / "s3"),
+        STATE_DIR=str(scratch / "state"),
         TMPDIR=str(scratch),
     )
     tempfile.tempdir = None  # look at TMPDIR again

@@ -15,6 +15,8 @@ from localcloud.cloud import Cloud
 
 Alarm = dict[str, Any]
 
+LATE_SECONDS = 3600  # how far out of order data points may arrive and still count
+
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
     "GreaterThanThreshold": lambda value, threshold: value > threshold,
@@ -90,8 +92,11 @@ class _Alarms:
         dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions") or []}
         key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(dimensions))
         running = math.floor(self.cloud.clock.now() / period)
+        oldest = (running - count) * period - LATE_SECONDS
         by_period: dict[int, list[Any]] = {}
-        for point in cloudwatch._metrics.get(key) or []:
+        for point in reversed(cloudwatch._metrics.get(key) or []):
+            if point["Timestamp"] < oldest:
+                break
             by_period.setdefault(math.floor(point["Timestamp"] / period), []).append(point)
         last = running if running in by_period else running - 1
         return [self._statistic(alarm, by_period.get(number)) for number in range(last - count + 1, last + 1)]

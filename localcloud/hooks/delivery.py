@@ -5,21 +5,19 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.
 """
 
 import contextvars
-import hashlib
 import json
 import threading
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 from ministack.core.arn import parse_arn
-from ministack.core.concurrency import esm_wake
 from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, sns, sqs
 
 from localcloud.cloud import Cloud, FailedDelivery
 from localcloud.hooks import identity
 from localcloud.hooks.eventbridge import bus_policy, deliver
+from localcloud.hooks.sqs import send_to_queue
 
 MAX_ATTEMPTS = 185
 MAX_AGE_SECONDS = 86400
@@ -211,23 +209,6 @@ def install(cloud: Cloud) -> None:
     eventbridge._dispatch_to_sns = _reported(_to_sns(eventbridge._dispatch_to_sns))
     cloud.clock.on_tick(deliveries.retry_due)
     cloud.on_reset(deliveries.forget)
-
-
-def send_to_queue(queue: dict[str, Any], body: str, attributes: dict[str, Any], now: float) -> None:
-    """Put a message of a service's own on a queue, as SendMessage would."""
-    queue["messages"].append(
-        {
-            "id": str(uuid.uuid4()),
-            "body": body,
-            "md5_body": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
-            "md5_attrs": sqs._md5_msg_attrs(attributes),
-            "message_attributes": attributes,
-            "sent_at": now,
-            "visible_at": now + sqs.queue_delay(queue),
-        }
-    )
-    sqs._ensure_msg_fields(queue["messages"][-1])
-    esm_wake.set()
 
 
 def _reported(dispatch: Any) -> Any:

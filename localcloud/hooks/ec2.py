@@ -34,6 +34,10 @@ def install(cloud: Cloud) -> None:
     identity.leave_authorization_to_handler([f"ec2:{operation}" for operation in operations])
     for operation in operations:
         ec2._ACTION_MAP[operation] = _handler(model, operation, ec2._ACTION_MAP[operation])
+    for name in ("vpc", "subnet"):
+        delete = _kept_while_in_use(model, name, getattr(ec2, f"_delete_{name}"))
+        setattr(ec2, f"_delete_{name}", delete)
+        ec2._ACTION_MAP[f"Delete{name.capitalize()}"] = delete
     ec2_resources.install(model)
 
 
@@ -104,6 +108,19 @@ def _handler(model: Ec2, operation: str, stock: Callable[[Fields], Response]) ->
             return _answer(operation, model.call(operation, who, params))
         except AwsError as error:
             return _refusal(error)
+
+    return handle
+
+
+def _kept_while_in_use(model: Ec2, name: str, stock: Callable[[Fields], Response]) -> Callable[[Fields], Response]:
+    """DeleteVpc and DeleteSubnet: not while there are interfaces or groups in it."""
+
+    def handle(fields: Fields) -> Response:
+        network_id = next(iter(fields.get(f"{name.capitalize()}Id", [])), "")
+        if model.in_use(network_id):
+            message = f"The {name} '{network_id}' has dependencies and cannot be deleted."
+            return _refusal(AwsError("DependencyViolation", message))
+        return stock(fields)
 
     return handle
 

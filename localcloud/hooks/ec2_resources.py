@@ -21,7 +21,7 @@ from localcloud.model.network import Record
 Created = tuple[str, Record]
 
 PATIENCE_SECONDS = 30.0  # AWS tries for some minutes; here delays are seconds
-_WAITING_TYPES = ("AWS::EC2::SecurityGroup", "AWS::MWAA::Environment")
+_WAITING_TYPES = ("AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint", "AWS::MWAA::Environment")
 
 
 def install(model: Ec2) -> None:
@@ -30,6 +30,14 @@ def install(model: Ec2) -> None:
     handlers["AWS::EC2::SecurityGroupIngress"] = _handler(SecurityGroupRule(model, "Ingress"))
     handlers["AWS::EC2::SecurityGroupEgress"] = _handler(SecurityGroupRule(model, "Egress"))
     handlers["AWS::EC2::VPCEndpoint"] = _handler(VpcEndpoint(model))
+    stock_subnet = handlers["AWS::EC2::Subnet"]["delete"]
+
+    def delete_subnet(subnet_id: str, props: Record) -> None:
+        if model.in_use(subnet_id):
+            raise AwsError("DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
+        stock_subnet(subnet_id, props)
+
+    handlers["AWS::EC2::Subnet"]["delete"] = delete_subnet
     stock = stacks._runs_on_worker_thread
     stacks._runs_on_worker_thread = lambda resource_type: resource_type in _WAITING_TYPES or stock(resource_type)
 
@@ -147,6 +155,7 @@ class VpcEndpoint:
         asked["TagSpecifications"] = _specification("vpc-endpoint", props)
         made = self._model.call("CreateVpcEndpoint", caller(), asked)["VpcEndpoint"]
         _stack_tags(self._model, str(made["VpcEndpointId"]), props)
+        self._until_not("pending", str(made["VpcEndpointId"]))
         return str(made["VpcEndpointId"]), self._attributes(made)
 
     def update(self, endpoint_id: str, old: Record, new: Record, stack: str, logical_id: str) -> Created:
@@ -167,6 +176,17 @@ class VpcEndpoint:
 
     def delete(self, endpoint_id: str, _props: Record) -> None:
         self._model.call("DeleteVpcEndpoints", caller(), {"VpcEndpointIds": [endpoint_id]})
+        self._until_not("deleting", endpoint_id)
+
+    def _until_not(self, state: str, endpoint_id: str) -> None:
+        """CloudFormation goes on when an endpoint has settled, or is gone."""
+
+        def check() -> None:
+            endpoint = self._model.endpoints.get(endpoint_id)
+            if endpoint is not None and endpoint.state(self._model.cloud.clock.now()) == state:
+                raise AwsError("IncorrectState", f"{endpoint_id} is still {state}")
+
+        patiently(check, "IncorrectState")
 
     def _attributes(self, endpoint: Mapping[str, Any]) -> Record:
         return {

@@ -20,7 +20,10 @@ _cloud = Cloud()
 _handler_authorizes: set[str] = set()
 _principal: contextvars.ContextVar[Any] = contextvars.ContextVar("principal", default=None)
 current_fault: contextvars.ContextVar[str | None] = contextvars.ContextVar("fault", default=None)
-current_trace: contextvars.ContextVar[str | None] = contextvars.ContextVar("trace", default=None)
+# id of the request, and of the function invocation that made it
+current_request: contextvars.ContextVar[tuple[str | None, str | None]] = contextvars.ContextVar(
+    "request", default=(None, None)
+)
 
 
 def install(cloud: Cloud) -> None:
@@ -122,9 +125,7 @@ def role_may(
     if resource_policy is not None:
         result = evaluator.combine_resource_policy(result, found, *resource_policy)
     allowed = result.decision == "Allow"
-    _cloud.calls.add(
-        Call(_cloud.clock.now(), role, account, get_region(), action, resource, allowed, current_fault.get(), service)
-    )
+    _cloud.calls.add(Call(_cloud.clock.now(), role, account, get_region(), action, resource, allowed, service=service))
     return None if allowed else f"{role} is not authorized to perform: {action} on resource: {resource}"
 
 
@@ -158,6 +159,7 @@ def _evaluation(
 
 def _record(principal: Any, action: str, resource: str, allowed: bool) -> None:
     who = principal.account if principal.policies is None else role_arn(principal.arn)
+    request, trace = current_request.get()
     _cloud.calls.add(
         Call(
             _cloud.clock.now(),
@@ -168,7 +170,8 @@ def _record(principal: Any, action: str, resource: str, allowed: bool) -> None:
             resource,
             allowed,
             current_fault.get(),
-            trace=current_trace.get(),
+            request=request,
+            trace=trace,
         )
     )
 

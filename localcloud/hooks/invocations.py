@@ -19,7 +19,7 @@ from ministack.services.cloudformation import provisioners
 
 from localcloud.cloud import Cloud
 from localcloud.hooks import identity
-from localcloud.hooks.delivery import send_to_queue
+from localcloud.hooks.sqs import send_to_queue
 
 SERVICE = "lambda.amazonaws.com"
 RETRIES = 2

@@ -3,14 +3,17 @@
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html
 """
 
+import hashlib
+import inspect
 import json
+import threading
 import uuid
 from typing import Any
 
 from ministack.core import iam_actions
 from ministack.core.concurrency import esm_wake
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import sqs
+from ministack.services import eventbridge, sns, sqs
 
 from localcloud.cloud import Cloud
 
@@ -20,6 +23,7 @@ Data = dict[str, Any]
 
 
 def install(cloud: Cloud) -> None:
+    _make_thread_safe()
     tasks = _MoveTasks(cloud)
     sqs._HANDLERS.update(
         StartMessageMoveTask=tasks.start,
@@ -31,6 +35,47 @@ def install(cloud: Cloud) -> None:
     sqs._act_send_message = sqs._HANDLERS["SendMessage"]  # SendMessageBatch sends through this name
     iam_actions.extract_resource_arn = _queue_of_move_task(iam_actions.extract_resource_arn)
     cloud.on_reset(tasks.tasks.clear)
+
+
+def send_to_queue(queue: dict[str, Any], body: str, attributes: dict[str, Any], now: float) -> None:
+    """Put a message of a service's own on a queue, as SendMessage would."""
+    message = {
+        "id": str(uuid.uuid4()),
+        "body": body,
+        "md5_body": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+        "md5_attrs": sqs._md5_msg_attrs(attributes),
+        "message_attributes": attributes,
+        "sent_at": now,
+        "visible_at": now + sqs.queue_delay(queue),
+    }
+    sqs._ensure_msg_fields(message)
+    with sqs._queues_lock:
+        queue["messages"].append(message)
+    esm_wake.set()
+
+
+def _make_thread_safe() -> None:
+    """One lock around everything that changes a queue.
+
+    Requests, pollers, rules and topics work on the same lists from several threads; stock locks the pollers only, and
+    a message sent while another thread rebuilds a list is lost.
+    """
+    sqs._queues_lock = lock = threading.RLock()
+
+    def locked(work: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            with lock:
+                return work(*args, **named)
+
+        return call
+
+    for name in ("_collect_msgs", "_dlq_sweep", "_expire_retained", "_refresh_counts"):
+        setattr(sqs, name, locked(getattr(sqs, name)))
+    for action, handler in sqs._HANDLERS.items():
+        if not inspect.iscoroutinefunction(handler):  # ReceiveMessage waits; what it calls is locked
+            sqs._HANDLERS[action] = locked(handler)
+    sns._deliver_to_sqs = locked(sns._deliver_to_sqs)
+    eventbridge._dispatch_to_sqs = locked(eventbridge._dispatch_to_sqs)
 
 
 class _MoveTasks:

@@ -71,6 +71,12 @@ class Ec2:
         with self.lock:
             return found(caller, params)
 
+    def in_use(self, network_id: str) -> bool:
+        """Is there an endpoint in this VPC or subnet, or a group besides the default one in this VPC?"""
+        with self.lock:
+            endpoints = any(network_id in (e.vpc_id, *e.subnets) for e in self.endpoints.living())
+            return endpoints or self.groups.any_in(network_id)
+
     def resources(self, caller: Caller) -> Resources:
         """What authorization needs to know, with other resources' records from the networks."""
 

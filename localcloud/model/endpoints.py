@@ -157,7 +157,7 @@ class VpcEndpoints:
     ) -> Endpoint:
         """An endpoint without checks (those an AWS service makes for itself in a customer's VPC)."""
         now = self._now()
-        outcomes = self._setting("vpce.outcomes")
+        outcomes = {} if requester_managed else self._setting("vpce.outcomes")
         outcome = next(
             (state for pattern, state in outcomes.items() if fnmatchcase(service.name, pattern)), "available"
         )

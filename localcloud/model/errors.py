@@ -9,8 +9,3 @@ class AwsError(Exception):
         self.code = code
         self.message = message
         self.status = status
-
-
-def not_found(code: str, what: str, name: str) -> AwsError:
-    """EC2's usual wording for an id that does not exist or is not the caller's to see."""
-    return AwsError(code, f"The {what} '{name}' does not exist")

@@ -159,6 +159,10 @@ class SecurityGroups:
         del self._groups[group.group_id]
         return {"Return": True, "GroupId": group.group_id}
 
+    def any_in(self, vpc_id: str) -> bool:
+        """Has the VPC a group besides its default one?"""
+        return any(group.vpc_id == vpc_id and group.name != "default" for group in self._groups.values())
+
     def keep(self, wanted: Callable[[Group], bool]) -> None:
         """Drop the other groups without checks: their VPC is gone."""
         self._groups = {key: group for key, group in self._groups.items() if wanted(group)}

@@ -131,11 +131,11 @@ class LifeCycle:
         """The services of the environment, each once; the web server's may come later."""
         region, owner = environment.caller.region, environment.owner
         if environment.database_service is None:
-            environment.database_service = self.ec2.services.publish(region, owner, environment.arn).name
+            environment.database_service = self.ec2.services.publish(region, owner).name
         late = self.ec2.setting("mwaa.webserver_service_delay_seconds")
         since = environment.pending_since if environment.pending_since is not None else now
         if environment.webserver_service is None and self._needs_webserver(environment) and now >= since + late:
-            environment.webserver_service = self.ec2.services.publish(region, owner, environment.arn).name
+            environment.webserver_service = self.ec2.services.publish(region, owner).name
 
     def _make_endpoints(self, environment: Environment) -> None:
         """MWAA's own endpoints (EndpointManagement SERVICE), tagged ``AmazonMWAAManaged`` (guide L7502-7516)."""

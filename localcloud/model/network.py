@@ -39,10 +39,6 @@ class Network:
         """The VPC whoever owns it."""
         return self._port.vpcs(region).get(vpc_id)
 
-    def owned_vpcs(self, region: str) -> Iterable[Record]:
-        """All VPCs of the Region, of all accounts."""
-        return self._port.vpcs(region).values()
-
     def shared_with(self, caller: Caller, subnet_id: str) -> bool:
         return subnet_id in self._shares and caller.account in self._shares[subnet_id]
 

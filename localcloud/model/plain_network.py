@@ -78,12 +78,6 @@ class PlainNetwork:
         )
         return str(table["RouteTableId"])
 
-    def remove_vpc(self, vpc_id: str) -> None:
-        """Take the VPC, its subnets and its tables away."""
-        region, _ = self._find(vpc_id)
-        for store in (self._vpcs, self._subnets, self._route_tables):
-            store[region] = {key: record for key, record in store[region].items() if record["VpcId"] != vpc_id}
-
     def _find(self, vpc_id: str) -> tuple[str, Record]:
         return next((region, vpcs[vpc_id]) for region, vpcs in self._vpcs.items() if vpc_id in vpcs)
 

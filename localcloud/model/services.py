@@ -21,7 +21,6 @@ class Service:
     region: str
     private_dns: str | None
     accounts: frozenset[str] | None = None
-    environment: str | None = None  # the environment's ARN
 
     def visible_to(self, caller: Caller) -> bool:
         return self.region == caller.region and (self.accounts is None or caller.account in self.accounts)
@@ -47,14 +46,14 @@ class EndpointServices:
         host = ".".join(reversed(short.split(".")))
         return Service(name, region, f"{host}.{region}.amazonaws.com")
 
-    def publish(self, region: str, account: str, environment: str) -> Service:
+    def publish(self, region: str, account: str) -> Service:
         """A service of MWAA's for one environment, visible to one account: the owner of its subnets.
 
         Name: botocore mwaa ``VpcEndpointServiceName``; other accounts get InvalidServiceName (guide L8275-8286).
         """
         name = self.ids.new(f"com.amazonaws.vpce.{region}.vpce-svc-")
         private = f"{self.ids.new('', 12)}.airflow.{region}.on.aws" if self.setting("vpce.mwaa_private_dns") else None
-        service = Service(name, region, private, frozenset({account}), environment)
+        service = Service(name, region, private, frozenset({account}))
         self._published[name] = service
         return service
 

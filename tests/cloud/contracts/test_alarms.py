@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloud.conftest import HUB, LocalCloud, policy, unique
+from tests.cloud.conftest import HUB, LocalCloud, allow, policy, unique
 
 
 class Alarm:
@@ -121,3 +121,20 @@ def test_a_state_change_is_an_event(cloud: LocalCloud) -> None:
     assert event["resources"] == [f"arn:aws:cloudwatch:us-east-1:{HUB}:alarm:{alarm.name}"]
     assert event["detail"]["state"]["value"] == "ALARM"
     events.disable_rule(Name=name)
+
+
+def test_an_alarm_tells_its_topic_which_tells_a_queue_that_admits_it(cloud: LocalCloud) -> None:
+    url, queue = cloud.queue()
+    topic = cloud.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
+    statement = {**allow("sqs:SendMessage", queue), "Principal": {"Service": "sns.amazonaws.com"}}
+    cloud.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy(statement)})
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    alarm = unique("alarm")
+    cloud.client("cloudwatch").put_metric_alarm(
+        AlarmName=alarm, Namespace="Test", MetricName="M", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=0,
+        ComparisonOperator="GreaterThanThreshold", AlarmActions=[topic],
+    )  # fmt: skip
+    cloud.client("cloudwatch").put_metric_data(Namespace="Test", MetricData=[{"MetricName": "M", "Value": 1}])
+    message = json.loads(json.loads(cloud.received(url)["Body"])["Message"])
+    assert (message["AlarmName"], message["NewStateValue"]) == (alarm, "ALARM")
+    cloud.client("cloudwatch").delete_alarms(AlarmNames=[alarm])

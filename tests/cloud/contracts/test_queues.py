@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-c
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,3 +100,26 @@ def test_a_move_is_authorized_on_its_queue(cloud: LocalCloud) -> None:
         cloud.as_role("sqs", cloud.role(allow("sqs:StartMessageMoveTask", f"{dead}x"))).start_message_move_task(
             SourceArn=dead
         )
+
+
+def test_no_message_is_lost_under_concurrency(cloud: LocalCloud) -> None:
+    url, _arn, _dead_url, _dead = with_dead_letters(cloud, most=100)
+    sqs = cloud.client("sqs")
+
+    def send(number: int) -> None:
+        sqs.send_message(QueueUrl=url, MessageBody=str(number))
+
+    def take() -> list[str]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]
+
+    with ThreadPoolExecutor(4) as threads:
+        sent = [threads.submit(send, number) for number in range(100)]
+        taken = [body for round_ in [threads.submit(take) for _number in range(30)] for body in round_.result()]
+        for one in sent:
+            one.result()
+    while found := take():
+        taken += found
+    assert sorted(taken, key=int) == [str(number) for number in range(100)]

@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -145,6 +146,15 @@ def test_a_rule_for_calls_that_never_come_says_so(shared: Shared) -> None:
 
 
 # ---------------------------------------------------------------------- many
+def test_threads_share_one_cloud(shared: Shared) -> None:
+    def create(number: int) -> str:
+        return shared.endpoint(SQS, PrivateDnsEnabled=False, ClientToken=f"token-{number % 5}")
+
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(create, range(40)))
+    assert len(made) == len(shared.aws.endpoints()) == 5
+
+
 def test_a_thousand_environments_in_fifty_accounts(aws: InProcessAws) -> None:
     accounts = [f"{number:012}" for number in range(500, 550)]
     for account in accounts:

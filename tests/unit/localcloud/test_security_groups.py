@@ -92,6 +92,25 @@ def test_rules_out_are_changed_apart_from_rules_in(shared: Shared) -> None:
     assert found["IpPermissionsEgress"][0]["UserIdGroupPairs"] == [{"GroupId": shared.group, "UserId": HUB}]
 
 
+def test_every_kind_of_source_is_kept(shared: Shared) -> None:
+    rule = {
+        "IpProtocol": "tcp",
+        "FromPort": 443,
+        "ToPort": 443,
+        "IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "inside"}],
+        "Ipv6Ranges": [{"CidrIpv6": "fd00::/8"}],
+        "PrefixListIds": [{"PrefixListId": "pl-1"}],
+        "UserIdGroupPairs": [{"GroupId": shared.group, "UserId": HUB}],
+    }
+    shared.hub.authorize_security_group_ingress(GroupId=shared.group, IpPermissions=[{**rule, "IpProtocol": "6"}])
+    found = shared.hub.describe_security_groups(GroupIds=[shared.group])["SecurityGroups"][0]
+    assert found["IpPermissions"] == [rule]
+    shown = shared.hub.describe_security_group_rules()["SecurityGroupRules"]
+    kinds = {"CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupInfo"}
+    inbound = [kinds & set(one) for one in shown if one["GroupId"] == shared.group and not one["IsEgress"]]
+    assert inbound == [{"CidrIpv4"}, {"CidrIpv6"}, {"PrefixListId"}, {"ReferencedGroupInfo"}]
+
+
 def test_malformed_rules_are_refused(shared: Shared) -> None:
     authorize = shared.hub.authorize_security_group_ingress
     no_range = [{"IpProtocol": "tcp", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
