@@ -43,7 +43,7 @@ def make_network(aws: Aws, account: str, region: str, *, way_out: bool = True) -
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment with customer-managed endpoints, of ``account``, in ``network``."""
+    """An environment of ``account`` in ``network``."""
 
     aws: Aws
     account: str
@@ -63,6 +63,7 @@ class Environment:
         mode: str = "PRIVATE_ONLY",
         groups: int = 1,
         tags: Mapping[str, str] | None = None,
+        management: str = "CUSTOMER",
     ) -> "Environment":
         """Create it through the MWAA API, with security groups of its own."""
         ec2 = aws.client("ec2", account, network.region)
@@ -73,10 +74,12 @@ class Environment:
             for number in range(groups)
         )
         environment = cls(aws, account, name, network, group_ids)
-        environment.create_again(mode=mode, tags=tags)
+        environment.create_again(mode=mode, tags=tags, management=management)
         return environment
 
-    def create_again(self, *, mode: str = "PRIVATE_ONLY", tags: Mapping[str, str] | None = None) -> None:
+    def create_again(
+        self, *, mode: str = "PRIVATE_ONLY", tags: Mapping[str, str] | None = None, management: str = "CUSTOMER"
+    ) -> None:
         """Create an environment of this name, with these groups, once the former one is gone."""
         self._mwaa.create_environment(
             Name=self.name,
@@ -88,7 +91,7 @@ class Environment:
                 "SecurityGroupIds": list(self.group_ids),
             },
             WebserverAccessMode=mode,
-            EndpointManagement="CUSTOMER",
+            EndpointManagement=management,
             Tags=dict(tags or {}),
         )
 
@@ -199,7 +202,7 @@ def foreign_resources(aws: Aws, accounts: Iterable[str], region: str) -> dict[st
         ]
         for resource_id, one in shown:
             if not any(tag["Key"] == "groundcrew:stack" for tag in one.get("Tags", [])):
-                found[f"{account}/{resource_id}"] = json.dumps(one, default=str, sort_keys=True)
+                found[resource_id] = json.dumps(one, default=str, sort_keys=True)
     return found
 
 

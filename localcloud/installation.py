@@ -3,6 +3,7 @@
 Used by the demonstration and the tests; deployed by the real SAM CLI.
 """
 
+import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -70,7 +71,19 @@ def dead_letters(cloud: Client, regions: Iterable[str] = (REGION,)) -> dict[str,
 
 
 def log_tail(cloud: Client, group: str = "/aws/lambda/groundcrew-endpoints", lines: int = 15) -> list[str]:
-    """The last lines a function has logged itself."""
+    """The last lines a function has logged itself, the keys that say most of them."""
     logs = Aws(cloud).client("logs", HUB, REGION)
     messages = [str(event["message"]).rstrip() for event in logs.filter_log_events(logGroupName=group)["events"]]
-    return [one for one in messages if not one.startswith(("START ", "END ", "REPORT ", '{"_aws"'))][-lines:]
+    own = [one for one in messages if not one.startswith(("START ", "END ", "REPORT ", '{"_aws"'))]
+    return [_short(one) for one in own[-lines:]]
+
+
+def _short(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:  # a traceback
+        return line
+    keys = ("environment", "status", "message", "action", "cause", "error", "reason", "remedy", "exception")
+    return f"{entry['timestamp'][11:23]} {entry['level']} " + " | ".join(
+        str(entry[key]) for key in keys if key in entry
+    )

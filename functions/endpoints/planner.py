@@ -74,6 +74,10 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
     draft = _Draft(observed, policy, owner)
     needs = draft.needs()
     kept = {purpose: draft.serving(service) for purpose, service in needs.items()}
+    # The way to the queue comes first: once its endpoints are there MWAA goes on, and an interrupted plan is made anew
+    # for a running environment, of which nobody asks how it reaches its queue.
+    database = kept["database"]
+    draft.queue(database_is_ours=database is None or draft.is_ours(database))
     if any(endpoint is None or draft.is_ours(endpoint) for endpoint in kept.values()):
         group_id = draft.group()
         for purpose, service in needs.items():
@@ -81,8 +85,6 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
     in_place = [endpoint for endpoint in kept.values() if endpoint is not None]
     draft.report_foreign(in_place)
     draft.take_away({endpoint.id for endpoint in in_place})
-    database = kept["database"]
-    draft.queue(database_is_ours=database is None or draft.is_ours(database))
     late_webserver = observed.environment.webserver_access_mode == "PRIVATE_ONLY" and "webserver" not in needs
     complete = len(in_place) == len(needs) and not late_webserver
     ready = complete and all(endpoint.state == "available" for endpoint in in_place) and not draft.findings
@@ -225,6 +227,8 @@ class _Draft:
 
     def take_away(self, kept: set[str]) -> None:
         """What is ours and of no use: broken, doubled, or of a previous life of the name."""
+        if not self.settled:
+            return
         ours = [endpoint for endpoint in self.observed.site.endpoints if self.is_ours(endpoint)]
         broken = tuple(sorted(endpoint.id for endpoint in ours if endpoint.state in {"failed", "rejected", "expired"}))
         if broken:
@@ -248,9 +252,7 @@ class _Draft:
         the environment.
         """
         born, made = self.environment.created_at, endpoint.created_at
-        return self.environment.status in RUNNING or (
-            self.settled and born is not None and made is not None and made < born
-        )
+        return self.environment.status in RUNNING or (born is not None and made is not None and made < born)
 
     def queue(self, *, database_is_ours: bool) -> None:
         actions, findings = way_to_queue(

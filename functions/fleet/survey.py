@@ -46,12 +46,20 @@ def facts(seen: Iterable[Seen]) -> list[Fact]:
 
 def _leftovers(seen: Iterable[Seen], live: Mapping[EnvironmentRef, Environment]) -> dict[EnvironmentRef, set[str]]:
     """Environment → accounts with resources of ours that it does not seem to need."""
+    made = [
+        (ref, resource, view.place.account)
+        for view in seen
+        for resource in view.made
+        if (ref := _made_for(resource)) is not None
+    ]
+    homes: defaultdict[EnvironmentRef, set[str]] = defaultdict(set)
+    for ref, resource, _ in made:
+        if ref in live and isinstance(resource, VpcEndpoint) and _serves(resource, live[ref]):
+            homes[ref].add(resource.vpc_id)
     leftovers: defaultdict[EnvironmentRef, set[str]] = defaultdict(set)
-    for view in seen:
-        for resource in view.made:
-            ref = _made_for(resource)
-            if ref is not None and not _needed(resource, live.get(ref)):
-                leftovers[ref].add(view.place.account)
+    for ref, resource, account in made:
+        if ref not in live or not _needed(resource, live[ref], homes[ref]):
+            leftovers[ref].add(account)
     return dict(leftovers)
 
 
@@ -62,12 +70,15 @@ def _made_for(resource: VpcEndpoint | SecurityGroup) -> EnvironmentRef | None:
         return None
 
 
-def _needed(resource: VpcEndpoint | SecurityGroup, environment: Environment | None) -> bool:
-    if environment is None:
-        return False
+def _needed(resource: VpcEndpoint | SecurityGroup, environment: Environment, homes: set[str]) -> bool:
+    """Groups and SQS endpoints are needed where the environment's endpoints are; anywhere, while it has none."""
     if isinstance(resource, SecurityGroup) or resource.tags.get("groundcrew:purpose") == "sqs":
-        return True
-    return resource.service in (environment.database_service, environment.webserver_service)
+        return not homes or resource.vpc_id in homes
+    return _serves(resource, environment)
+
+
+def _serves(endpoint: VpcEndpoint, environment: Environment) -> bool:
+    return endpoint.service in (environment.database_service, environment.webserver_service)
 
 
 def _observed(environment: Environment, leftovers: list[str]) -> Fact:

@@ -8,7 +8,7 @@ from typing import Any
 
 from localcloud.demo.report import NotAsExpected, Step
 from localcloud.demo.setting import LOOK_SECONDS, Setting
-from localcloud.demo.view import DIM, GREEN, YELLOW, View
+from localcloud.demo.view import DIM, GREEN, PLAIN, YELLOW, View
 from localcloud.fleet import Environment, calls_for, foreign_resources, make_network
 from localcloud.installation import HUB, REGION, SPOKES, dead_letters
 
@@ -46,12 +46,19 @@ class Watched:
             if status == "PENDING"
         )
 
-    def line(self, view: View) -> str:
-        """One line of the view."""
+    def lines(self, view: View) -> list[str]:
+        """What to show of it: two short lines that change in place, else one that says it all."""
         life = " → ".join(self.statuses)
-        colour = {"AVAILABLE": GREEN, "PENDING": YELLOW}.get(self.statuses[-1], "0")
-        made = ", ".join(f"{purpose} {state}" for purpose, state in sorted(self.endpoints.items())) or "no endpoints"
-        return f"  {self.environment.name:8} {self.what:44} {view.paint(f'{life:42}', colour)} {view.paint(made, DIM)}"
+        life += " " * (42 - len(life))
+        by_state: dict[str, list[str]] = {}
+        for purpose, state in sorted(self.endpoints.items()):
+            by_state.setdefault(state, []).append(purpose)
+        made = ", ".join(f"{' + '.join(purposes)} {state}" for state, purposes in by_state.items()) or "no endpoints"
+        name = f"  {self.environment.name:8} {self.what:44}"
+        if not view.live:
+            return [f"{name} {life} {made}"]
+        colour = {"AVAILABLE": GREEN, "PENDING": YELLOW}.get(self.statuses[-1], PLAIN)
+        return [name.rstrip(), f"    {view.paint(life, colour)}  {view.paint(made, DIM)}"]
 
 
 def create(setting: Setting, view: View, step: Step) -> list[Watched]:
@@ -109,7 +116,7 @@ def _watch(view: View, watched: list[Watched], done: Callable[[], bool]) -> None
     while True:
         for one in watched:
             one.look()
-        view.show([one.line(view) for one in watched])
+        view.show([line for one in watched for line in one.lines(view)])
         if done():
             view.close()
             return
@@ -149,7 +156,7 @@ def _facts(setting: Setting, one: Watched) -> dict[str, Any]:
 def _foreign_changes(setting: Setting, before: dict[str, str], watched: list[Watched]) -> list[str]:
     """What happened to resources that are not Groundcrew's, besides the environments' own groups."""
     now = foreign_resources(setting.aws, (HUB, *SPOKES), REGION)
-    groups = {f"{one.environment.account}/{group}" for one in watched for group in one.environment.group_ids}
+    groups = {group_id for one in watched for group_id in one.environment.group_ids}
     changed = [f"{one} is not Groundcrew's and should be as before" for one in before if now.get(one) != before[one]]
     new = [one for one in now if one not in before and one not in groups]
     return changed + [f"{one} should carry Groundcrew's tags" for one in new]

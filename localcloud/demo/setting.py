@@ -51,11 +51,11 @@ def prepare(directory: Path, view: View, step: Step) -> Setting:
 
         cloud_is_up = run("local cloud", up, directory)
         built = run("sam build", deploy.build, deploy.ROOT / "template.yaml", directory / "build")
-        _watch(view, jobs, lambda: cloud_is_up.done())
+        _watch(view, jobs, cloud_is_up.done)
         cloud: Client = cloud_is_up.result()
         shared = run(f"shared VPC in {HUB}, the hub", _shared_vpc, cloud)
         spokes = [run(f"spoke in {account}", deploy_spoke, cloud, account) for account in (HUB, *SPOKES)]
-        _watch(view, jobs, lambda: built.done())
+        _watch(view, jobs, built.done)
         hub = run(f"hub in {HUB}", deploy_hub, cloud, built.result())
         _watch(view, jobs, lambda: all(job.future.done() for job in jobs))
         view.close()

@@ -1,4 +1,4 @@
-"""What the demonstration shows: lines that change in place on a terminal, and that are printed when they change elsewhere."""
+"""What the demonstration shows: lines that change in place on a terminal, and are printed anew elsewhere."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-GREEN, YELLOW, RED, DIM = "32", "33", "31", "2"
+PLAIN, DIM, RED, GREEN, YELLOW = "0", "2", "31", "32", "33"
 
 
 def _redraws(output: TextIO) -> bool:
@@ -24,8 +24,8 @@ class View:
     _shown: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._live = _redraws(self.output)
-        self._coloured = self._live and "NO_COLOR" not in os.environ
+        self.live = _redraws(self.output)
+        self._coloured = self.live and "NO_COLOR" not in os.environ
 
     def say(self, text: str = "") -> None:
         """A line of its own, below all others."""
@@ -41,7 +41,7 @@ class View:
         before, self._shown = self._shown, list(lines)
         if before == self._shown:
             return
-        if self._live:
+        if self.live:
             up = f"\x1b[{len(before)}A" if before else ""
             body = "".join(f"\x1b[2K{self._cut(line)}\n" for line in lines)
             print(up + body, end="", file=self.output, flush=True)

@@ -1,6 +1,7 @@
 """VPC endpoints, security groups, subnets and routes: read as a spoke's observer, changed as its network role."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from groundcrew.aws.errors import translated
@@ -118,20 +119,29 @@ class Network:
             )["GroupId"]
 
     def admit(self, group_id: str, admissions: Iterable[Admission]) -> None:
-        """Let the members of other groups in; a rule that is there already is no error."""
-        self._authorize(group_id, [_permission(admission, self.account) for admission in sorted(admissions)])
+        """Let the members of other groups in.
 
-    def admit_ranges(self, group_id: str, ranges: Iterable[str], port: int) -> None:
-        """Let address ranges in on a TCP port."""
-        ip_ranges = [{"CidrIp": block} for block in sorted(ranges)]
-        self._authorize(group_id, [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ip_ranges}])
-
-    def _authorize(self, group_id: str, permissions: list[Any]) -> None:
+        Raises:
+            TransientError: one of these rules is there already, so somebody changed the group meanwhile.
+        """
         try:
-            with translated(f"ec2:AuthorizeSecurityGroupIngress on {group_id} {self._where}"):
-                self._ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
+            self._authorize(group_id, [_permission(admission, self.account) for admission in sorted(admissions)])
         except AlreadyExists as error:
             raise TransientError(f"{error.what}: somebody changed the group meanwhile", cause=error.cause) from error
+
+    def admit_ranges(self, group_id: str, ranges: Iterable[str], port: int) -> None:
+        """Let address ranges in on a TCP port; a rule that is there already is no error.
+
+        Range by range, for EC2 adds all rules of a call or none.
+        """
+        for block in sorted(ranges):
+            permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": block}]}
+            with suppress(AlreadyExists):
+                self._authorize(group_id, [permission])
+
+    def _authorize(self, group_id: str, permissions: list[Any]) -> None:
+        with translated(f"ec2:AuthorizeSecurityGroupIngress on {group_id} {self._where}"):
+            self._ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
 
     def revoke(self, group_id: str, admissions: Iterable[Admission]) -> None:
         """Take rules back; one that is gone already is no error."""

@@ -6,12 +6,14 @@ every cold start (it loads s3transfer).
 
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore.config import Config
 
 from groundcrew.aws.errors import translated
+from groundcrew.aws.models import Models
 from groundcrew.errors import AccessDenied
 
 if TYPE_CHECKING:
@@ -21,15 +23,26 @@ if TYPE_CHECKING:
 CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 
 
+_making = Lock()
+"""Held while a client is made: sessions are not thread-safe, and each thread would read the same service model."""
+
+
 @cache
 def _session() -> botocore.session.Session:
     """One session for all clients: it keeps the service models, which are the dear part of a client."""
-    return botocore.session.Session()
+    session = botocore.session.Session()
+    session.register_component("data_loader", Models())
+    return session
+
+
+def own_client(service: str, region: str) -> Any:
+    """A client with the function's own role, kept as long as the function's process lives."""
+    with _making:
+        return _own_client(service, region)
 
 
 @cache
-def own_client(service: str, region: str) -> Any:
-    """A client with the function's own role, kept as long as the function's process lives."""
+def _own_client(service: str, region: str) -> Any:
     return _session().create_client(service, region_name=region, config=CONFIG)
 
 
@@ -69,14 +82,15 @@ class Roles:
         """
         if (role, service) not in self._clients:
             keys = self._assume(role)
-            self._clients[role, service] = _session().create_client(
-                service,
-                region_name=role.region,
-                config=CONFIG,
-                aws_access_key_id=keys["AccessKeyId"],
-                aws_secret_access_key=keys["SecretAccessKey"],
-                aws_session_token=keys["SessionToken"],
-            )
+            with _making:
+                self._clients[role, service] = _session().create_client(
+                    service,
+                    region_name=role.region,
+                    config=CONFIG,
+                    aws_access_key_id=keys["AccessKeyId"],
+                    aws_secret_access_key=keys["SecretAccessKey"],
+                    aws_session_token=keys["SessionToken"],
+                )
         return self._clients[role, service]
 
     def _assume(self, role: Role) -> "CredentialsTypeDef":

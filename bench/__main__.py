@@ -1,0 +1,43 @@
+"""``python -m bench [part]``: measure, write ``results.json``, show it.
+
+Exit code 1: something could not be measured. A missed bar is written and shown as such.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import endpoints, fleet
+from bench.results import FILE, Figure, NotMeasured, merged, read, table, write
+from bench.world import built
+
+PARTS = {"endpoints": endpoints.measure, "fleet": fleet.measure}
+
+
+def main(arguments: Sequence[str] | None = None, file: Path = FILE) -> int:
+    """Measure the part asked for, or all; figures of other parts stay in ``file`` as they are."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the documentation claims.")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="only this part")
+    chosen = parser.parse_args(arguments).part
+    parts = [chosen] if chosen else list(PARTS)
+    failed: list[str] = []
+    figures: list[Figure] = []
+    with built() as functions:
+        for part in parts:
+            try:
+                figures += PARTS[part](functions)
+            except NotMeasured as error:
+                failed.append(part)
+                print(f"{part}: not measured: {error}", file=sys.stderr)
+    measured = [part for part in parts if part not in failed]
+    write(merged(read(file), figures, measured), file)
+    print(table(figures))
+    missed = [one.name for one in figures if not one.ok]
+    if missed:
+        print(f"\nbars missed: {', '.join(missed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The fleets that are measured: the model of AWS behind an HTTP endpoint, and environments in it."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.aws_server import event_message, served, variables
+from bench.lambda_process import HUB, INTERPRETER, REGION, ROOT, Code
+from bench.results import NotMeasured
+from localcloud.cloud import Cloud
+from localcloud.inprocess import InProcessAws, StillClock
+from localcloud.model.environment import Environment
+
+SPOKE = "222222222222"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One AWS, and what functions have to know of it."""
+
+    aws: InProcessAws
+    url: str
+    accounts: Sequence[str]
+
+    def variables(self, function: str) -> dict[str, str]:
+        """What the template gives ``function``, and where its AWS is."""
+        return variables(self.aws, self.url, function) | {
+            "GROUNDCREW_ACCOUNT": HUB,
+            "GROUNDCREW_PARTITION": "aws",
+            "GROUNDCREW_STACK": "groundcrew",
+            "GROUNDCREW_BUS": "groundcrew",
+            "GROUNDCREW_MODE": "act",
+            "GROUNDCREW_LOOK_AGAIN_SECONDS": "30",
+            "GROUNDCREW_SPOKE_ACCOUNTS": ",".join(self.accounts),
+            "GROUNDCREW_SPOKE_REGIONS": REGION,
+        }
+
+    def subnets(self, owner: str = HUB, *shared_with: str) -> list[str]:
+        """The subnets of a new VPC with a way out."""
+        vpc = self.aws.network.vpc(owner=owner)
+        subnets = self.aws.network.private_subnets(vpc)
+        self.aws.network.route_out(vpc)
+        self.aws.share(subnets, *shared_with)
+        return subnets
+
+    def pending(
+        self, subnets: Sequence[str], account: str = SPOKE, name: str = "orders", access: str = "PRIVATE_ONLY"
+    ) -> Environment:
+        """An environment that waits for its endpoints."""
+        environment = self.aws.create_environment(account, REGION, name, subnets, access)
+        self.aws.clock.advance(5)
+        return environment
+
+    def status_change(self, environment: Environment) -> dict[str, Any]:
+        """The message that MWAA's event about an environment becomes."""
+        event = json.loads((ROOT / "events/mwaa-environment-status-change.json").read_text())
+        about = {"account": environment.caller.account, "resources": [environment.arn]}
+        return event_message(event | about | {"detail": {"name": environment.name, "status": environment.status}})
+
+    def request(self, environment: Environment, **detail: Any) -> dict[str, Any]:
+        """A request about an environment, as a function is invoked with it by hand."""
+        event: dict[str, Any] = json.loads((ROOT / "events/endpoint-reconcile-requested.json").read_text())
+        caller = environment.caller
+        about = {"account": caller.account, "region": caller.region, "name": environment.name}
+        return event | {"account": caller.account, "detail": {"environment": about} | detail}
+
+
+@contextmanager
+def world(accounts: Sequence[str] = (HUB, SPOKE)) -> Iterator[World]:
+    """An AWS without environments, which has the fleet's default policy."""
+    aws = InProcessAws(Cloud(clock=StillClock(), accounts=frozenset((HUB, *accounts))))
+    aws.parameters["/groundcrew/endpoints/default"] = '{"admit": "all-traffic", "sqs": "report"}'
+    with served(aws) as url:
+        yield World(aws, url, accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The functions as ``sam build`` makes them: by the makefiles it calls."""
+
+    package: Path
+    layer: Path
+
+    def function(self, handler: str) -> Code:
+        """A function of the product."""
+        return Code(self.package, handler, self.layer)
+
+
+@contextmanager
+def built() -> Iterator[Built]:
+    """Build package and layer for the time of the block.
+
+    What Lambda's own image brings, boto3 above all, is compiled; what the build brings is as the build left it.
+    """
+    _run(str(INTERPRETER), "-m", "compileall", "-q", str(INTERPRETER.parents[1] / "lib"))
+    with ExitStack() as undo:
+        package = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="groundcrew-package-")))
+        layer = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="groundcrew-layer-")))
+        _make("functions", "build-EndpointsFunction", package)
+        _make("layers/dependencies", "build-DependenciesLayer", layer)
+        yield Built(package, layer / "python")
+
+
+def _make(folder: str, target: str, artifacts: Path) -> None:
+    _run("make", "--silent", f"--directory={ROOT / folder}", target, f"ARTIFACTS_DIR={artifacts}")
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotMeasured(f"{' '.join(command)}: {done.stderr or done.stdout}")
