@@ -16,6 +16,8 @@ WORKERS ?= 2
 export UV_PYTHON := $(shell command -v python3)
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
+# Where this is set, each of many runs of the SAM CLI would compile all of it anew (3 s).
+unexport PYTHONDONTWRITEBYTECODE
 export SAM_CLI_TELEMETRY := 0
 # `sam validate` asks for a Region and for nothing else.
 export AWS_DEFAULT_REGION ?= us-east-1
@@ -42,11 +44,11 @@ bench: $(ENVIRONMENTS) ## measure what the documentation claims (PART=endpoints:
 
 ##@ Check
 
-test: $(ENVIRONMENTS) ## all tests, and every branch of the planner
+test: $(ENVIRONMENTS) .tools/aws/.ready ## all tests, and every branch of the planner
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
 	$(PYTHON) -m coverage report --include='functions/endpoints/plan*.py' --fail-under=100
 
-test-unit: .venv/.ready ## the tests that need no cloud
+test-unit: .venv/.ready .tools/runtime/.ready ## the tests that need no cloud
 	$(PYTHON) -m pytest tests/unit
 
 check: .venv/.ready .tools/sam/.ready ## format, lint, types, templates, shell scripts, lock

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 
-REGION = "us-east-1"
+HUB, REGION = "111111111111", "us-east-1"
 
 
 @cache
@@ -30,8 +30,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         }
         mwaa, ec2 = boto3.client("mwaa", **session), boto3.client("ec2", **session)
         names = mwaa.list_environments()["Environments"]
-        tag: Any = {"Name": "tag:groundcrew:stack", "Values": [os.environ["GROUNDCREW_STACK"]]}
-        ec2.describe_vpc_endpoints(Filters=[tag])
+        tag: Any = {"Name": "tag:groundcrew:stack", "Values": [f"{HUB}/{REGION}/groundcrew"]}
+        ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-endpoint-type", "Values": ["Interface"]}, tag])
         ec2.describe_security_groups(Filters=[tag])
         entries += [
             {

@@ -86,12 +86,11 @@ def _create_group(action: CreateGroup, network: Network, observed: ObservedNetwo
     for name in (action.name, *(f"{action.name}-{number}" for number in range(2, TRIES + 1))):
         try:
             return network.create_group(name, action.description, action.vpc_id, action.tags)
-        except AlreadyExists:
-            same = [
-                group
-                for group in observed.groups_by_name(name, action.vpc_id)
-                if action.tags.items() <= group.tags.items()
-            ]
+        except AlreadyExists as error:
+            taken = observed.groups_by_name(name, action.vpc_id)
+            if not taken:
+                raise TransientError(f"{error.what}: EC2 does not show it yet", cause=error.cause) from error
+            same = [group for group in taken if action.tags.items() <= group.tags.items()]
             if same:
                 return same[0].id
     raise PermanentError(

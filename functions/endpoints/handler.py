@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from endpoints.planner import WAITING
 from endpoints.reconcile import Outcome, Reconciler, blocked
 from groundcrew.authorization import RequestDenied, authorize
 from groundcrew.aws import bus, parameters
@@ -96,7 +97,8 @@ def _facts(environment: EnvironmentRef, outcome: Outcome, envelope: Envelope, *,
     findings = [finding for detail in details for finding in detail["findings"]]
     if findings:
         return [_blocked(environment, outcome.status, findings)]
-    if outcome.status == "PENDING" and all(plan.ready for plan in outcome.plans):
+    # MWAA may have moved on to CREATING by the time somebody looks again.
+    if outcome.status in WAITING and all(plan.ready for plan in outcome.plans):
         count("EndpointsReady")
         serving = {purpose: endpoint_id for plan in outcome.plans for purpose, endpoint_id in plan.serving.items()}
         return [Fact("Endpoints Ready", environment, {"endpoints": serving})]

@@ -16,7 +16,7 @@ from endpoints.policy import Policy
 from groundcrew.environment import Environment
 from groundcrew.network import Site, VpcEndpoint
 
-QUEUE_ARN = re.compile(r"arn:[\w-]+:sqs:[\w-]+:\d{12}:[\w-]+")
+QUEUE_ARN = re.compile(r"arn:[\w-]+:sqs:[\w-]+:\d{12}:[\w-]+", re.ASCII)
 """A tag can be written by others: only what names exactly one queue is let into a policy."""
 
 Part = tuple[list[Action], list[Finding]]

@@ -42,6 +42,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _look(place: Place, config: Settings) -> tuple[Seen | None, list[Fact]]:
     """What a place shows, and what could not be looked at."""
+    try:
+        return _see(place, config)
+    except Exception as error:  # a mistake of ours must not blind the sweep for everybody else
+        return None, [_mistake(place, None, error)]
+
+
+def _see(place: Place, config: Settings) -> tuple[Seen | None, list[Fact]]:
     roles = Roles(config.partition, config.region, session_name="groundcrew-sweep")
     troubles: list[Fact] = []
     try:
@@ -66,6 +73,14 @@ def _read(refs: list[EnvironmentRef], roles: Roles, troubles: list[Fact], place:
             logger.info("deleted between list and look", environment=ref.name, account=ref.account, region=ref.region)
         except GroundcrewError as error:
             troubles.append(_trouble(place, ref, error))
+        except Exception as error:  # nor for the other environments there
+            troubles.append(_mistake(place, ref, error))
+
+
+def _mistake(place: Place, ref: EnvironmentRef | None, error: Exception) -> Fact:
+    logger.exception("failed")
+    what = f"looking at {ref or f'{place.account}/{place.region}'} failed: {type(error).__name__}"
+    return _trouble(place, ref, GroundcrewError(what, remedy="See the log of the sweep, and report this."))
 
 
 def _trouble(place: Place, ref: EnvironmentRef | None, error: GroundcrewError) -> Fact:

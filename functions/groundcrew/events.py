@@ -136,9 +136,14 @@ def environment_of(envelope: Envelope) -> EnvironmentRef:
         PermanentError: the event names no environment, or one of another account.
     """
     if envelope.source != MWAA:
-        return EnvironmentRef(**envelope.detail["environment"])
+        about = envelope.detail.get("environment")
+        if not isinstance(about, Mapping):
+            raise PermanentError(
+                f"the detail of {envelope.detail_type[:80]!r} names no environment", cause="InvalidEnvironment"
+            )
+        return EnvironmentRef(**about)
     named = next(
-        (envelope.detail[key] for key in ("name", "Name", "environmentName") if envelope.detail.get(key)), None
+        (str(envelope.detail[key]) for key in ("name", "Name", "environmentName") if envelope.detail.get(key)), None
     )
     arns = [EnvironmentRef.from_arn(arn) for arn in envelope.resources if ":environment/" in arn]
     if named is None and not arns:

@@ -34,6 +34,12 @@ def observed(handler: Handler) -> Handler:
     return observing
 
 
+def about_message(message_id: str) -> None:
+    """Name the message that all following log lines are about, and forget what those before were about."""
+    logger.remove_keys(["environment", "account", "region", "correlation_id"])
+    logger.append_keys(message_id=message_id)
+
+
 def about(environment: EnvironmentRef, correlation_id: str) -> None:
     """Name the environment that all following log lines are about."""
     logger.append_keys(

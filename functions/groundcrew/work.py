@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from groundcrew.errors import GroundcrewError, PermanentError, TransientError
 from groundcrew.events import Envelope
-from groundcrew.observability import count, logger
+from groundcrew.observability import about_message, count, logger
 
 LOOKS = 10
 """How often a message may look again before it leaves the waiting to the next sweep; well below ``maxReceiveCount``."""
@@ -49,7 +49,7 @@ def work_through(event: Mapping[str, Any], job: Job, queue: Queue) -> dict[str, 
 
 def _done(record: Mapping[str, Any], job: Job, queue: Queue) -> bool:
     """Whether a message may leave the queue."""
-    logger.append_keys(message_id=record["messageId"])
+    about_message(record["messageId"])
     received = int(record["attributes"]["ApproximateReceiveCount"])
     try:
         again = job(Envelope.read(_body(record)))
