@@ -20,7 +20,9 @@ from localcloud.hooks import (
     invocations,
     mwaa,
     nat,
+    ram,
     sqs,
+    stacksets,
 )
 
 
@@ -38,6 +40,8 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     ec2.install(cloud)
     mwaa.install(cloud)
     nat.install()
+    ram.install(cloud)
+    stacksets.install(cloud)
     clock.start_ticking(cloud)
     return Front(cloud, Control(cloud, {"endpoint": endpoint, "runtime": runtime}))
 

@@ -76,6 +76,7 @@ class Cloud:
 
     organization: str = "o-groundcrew01"
     accounts: frozenset[str] = frozenset({"111111111111", "222222222222", "333333333333"})
+    management: str = "111111111111"  # the account that manages the organization
     clock: Clock = field(default_factory=Clock)
     calls: CallLog = field(default_factory=CallLog)
     shares: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # subnet id -> accounts (RAM)

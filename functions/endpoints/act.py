@@ -3,8 +3,10 @@ done again.
 """
 
 import hashlib
+import time
 from typing import Any, assert_never
 
+from endpoints.causes import explained
 from endpoints.plan import (
     NEW_GROUP,
     Action,
@@ -20,31 +22,48 @@ from endpoints.plan import (
     SetPolicy,
     SetTags,
 )
+from endpoints.sqs_policy import same_policy
 from groundcrew.aws.network import Network, ObservedNetwork
-from groundcrew.errors import AlreadyExists, PermanentError, TransientError
+from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
 from groundcrew.observability import count, logger
 
 TRIES = 3
 """How often a name or a client token that is taken is replaced by the next one."""
 
 
-def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> None:
-    """Do what a plan says.
+def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> list[PermanentError]:
+    """Do what a plan says; what cannot be done stops only what depends on it.
 
     Args:
         plan: the actions, in order.
         network: the owner's account, to change it.
         observed: the same account, to look.
 
+    Returns:
+        What AWS refuses, and would refuse again.
+
     Raises:
-        PermanentError: AWS refuses an action and would do so again.
         TransientError: AWS is busy, or somebody changed the same resource meanwhile.
     """
-    new_group = ""
+    refused: list[PermanentError] = []
+    new_group: str | None = None
     for action in plan.actions:
+        if isinstance(action, CreateGroup):
+            new_group = None
+        elif getattr(action, "group_id", None) == NEW_GROUP and new_group is None:
+            continue
         logger.info("acting", action=type(action).__name__, reason=action.reason)
-        new_group = _do(action, network, observed, new_group) or new_group
-        count(type(action).__name__)
+        try:
+            new_group = _do(action, network, observed, new_group or "") or new_group
+        except NotFound as error:
+            # EC2 may know a new resource only after a while
+            # (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+            raise TransientError(error.what, cause=error.cause) from error
+        except PermanentError as error:
+            refused.append(explained(error))
+        else:
+            count(type(action).__name__)
+    return refused
 
 
 def _do(action: Action, network: Network, observed: ObservedNetwork, new_group: str) -> str | None:
@@ -63,6 +82,8 @@ def _do(action: Action, network: Network, observed: ObservedNetwork, new_group: 
         case CorrectEndpoint():
             network.modify_endpoint(action.endpoint_id, _changes(action, new_group))
         case SetPolicy():
+            if not same_policy(observed.policy(action.endpoint_id), action.base):
+                raise TransientError(f"the policy of {action.endpoint_id} was changed meanwhile", cause="PolicyChanged")
             network.modify_endpoint(action.endpoint_id, {"PolicyDocument": action.document})
         case SetTags():
             network.tag(action.ids, action.tags)
@@ -105,8 +126,8 @@ def _create_endpoint(action: CreateEndpoint, network: Network, group_id: str) ->
 
     The client token is derived from what is asked for, so that a repeated call makes no second endpoint. If AWS
     answers with an endpoint that no longer counts, the token belongs to that one, and its id makes the next token.
+    The hour is part of it too: should AWS keep answering with an endpoint that is gone, that ends within the hour.
     """
-    dead = list(action.dead_ids)
     request: dict[str, Any] = {
         "VpcId": action.vpc_id,
         "ServiceName": action.service,
@@ -115,31 +136,15 @@ def _create_endpoint(action: CreateEndpoint, network: Network, group_id: str) ->
     }
     if action.private_dns is not None:
         request["PrivateDnsEnabled"] = action.private_dns
+    seed = [sorted(request.items()), sorted(action.tags.items()), int(time.time() // 3600)]
+    dead: list[str] = []
     for _ in range(TRIES):
-        token = hashlib.sha256(
-            repr((sorted(request.items()), sorted(action.tags.items()), sorted(dead))).encode()
-        ).hexdigest()[:64]
-        try:
-            made = network.create_endpoint(request | {"ClientToken": token}, action.tags)
-        except PermanentError as error:
-            raise _explained(error, action) from error
+        token = hashlib.sha256(repr([*seed, dead]).encode()).hexdigest()
+        made = network.create_endpoint(request | {"ClientToken": token}, action.tags)
         if made.counts:
             return
         dead.append(made.id)
     raise TransientError(f"AWS answers with endpoints for {action.service} that are gone", cause="StaleClientToken")
-
-
-def _explained(error: PermanentError, action: CreateEndpoint) -> PermanentError:
-    remedies = {
-        # guide L8277
-        "InvalidServiceName": "MWAA offers its services to the owner of the environment's subnets only: check it.",
-        "VpcEndpointLimitExceeded": "Raise the quota of interface endpoints per VPC, or delete some of that VPC's.",
-    }
-    return PermanentError(
-        f"the {action.purpose} endpoint: {error.what}",
-        cause=error.cause,
-        remedy=remedies.get(error.cause, error.remedy),
-    )
 
 
 def _changes(action: CorrectEndpoint, new_group: str) -> dict[str, Any]:

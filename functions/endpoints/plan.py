@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from groundcrew.environment import EnvironmentRef
+from groundcrew.errors import PermanentError
 from groundcrew.network import Admission
 
 Purpose = Literal["database", "webserver", "sqs"]
@@ -54,11 +55,8 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class CreateEndpoint:
-    """Make an interface endpoint.
-
-    ``private_dns`` None leaves it to AWS, as AWS's own procedure does for MWAA's services. ``dead_ids`` are endpoints
-    for the same service that no longer count: they make the client token another one, so that an endpoint deleted by
-    hand can be made again.
+    """Make an interface endpoint; ``private_dns`` None leaves it to AWS, as AWS's own procedure does for MWAA's
+    services.
     """
 
     reason: str
@@ -69,7 +67,6 @@ class CreateEndpoint:
     group_id: str
     private_dns: bool | None
     tags: Mapping[str, str]
-    dead_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +83,14 @@ class CorrectEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class SetPolicy:
-    """Write the policy document of an endpoint whose owner lets us manage it."""
+    """Write the policy document of an endpoint whose owner lets us manage it; ``base`` is what the plan was made
+    from.
+    """
 
     reason: str
     endpoint_id: str
     document: str
+    base: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,11 @@ class Finding:
     cause: str
     evidence: str
     remedy: str
+
+    @classmethod
+    def of(cls, error: PermanentError) -> Self:
+        """A permanent error, as the finding that it is."""
+        return cls(error.cause, error.what, error.remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ policy of an SQS endpoint whose owner lets us.
 import hashlib
 from dataclasses import dataclass, field
 
+from endpoints.foreign import what_is_wrong
 from endpoints.ownership import PURPOSE, QUEUE, Owner
 from endpoints.plan import (
     NEW_GROUP,
@@ -26,7 +27,7 @@ from endpoints.plan import (
 from endpoints.policy import Policy
 from endpoints.sqs import way_to_queue
 from groundcrew.environment import Environment, EnvironmentRef
-from groundcrew.network import Admission, Site, VpcEndpoint
+from groundcrew.network import Admission, SecurityGroup, Site, VpcEndpoint
 
 SETTLED = frozenset({"PENDING", "CREATING", "AVAILABLE", "UPDATE_FAILED"})
 """Statuses in which what ``GetEnvironment`` says is in force. In all others nothing is taken away: whether an
@@ -83,11 +84,14 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
         for purpose, service in needs.items():
             draft.endpoint(purpose, service, kept[purpose], group_id)
     in_place = [endpoint for endpoint in kept.values() if endpoint is not None]
-    draft.report_foreign(in_place)
-    draft.take_away({endpoint.id for endpoint in in_place})
+    for endpoint in in_place:
+        if not draft.is_ours(endpoint):
+            draft.findings += what_is_wrong(endpoint, observed.environment, observed.site)
     late_webserver = observed.environment.webserver_access_mode == "PRIVATE_ONLY" and "webserver" not in needs
     complete = len(in_place) == len(needs) and not late_webserver
-    ready = complete and all(endpoint.state == "available" for endpoint in in_place) and not draft.findings
+    serving = complete and all(endpoint.state == "available" for endpoint in in_place)
+    draft.take_away({endpoint.id for endpoint in in_place}, serving=serving)
+    ready = serving and not draft.findings
     return Plan(
         environment=observed.environment.ref,
         account=observed.site.account,
@@ -146,9 +150,7 @@ class _Draft:
     def group(self) -> str:
         """One group of our own in the owner's account that admits every group of the environment (guide L8242-8264)."""
         wanted = wanted_admissions(self.environment, self.policy)
-        mine = [
-            g for g in self.observed.site.groups if g.vpc_id == self.observed.vpc_id and g.tags.get(PURPOSE) != "sqs"
-        ]
+        mine = [group for group in self.groups() if group.vpc_id == self.observed.vpc_id]
         if not mine:
             reason = "the endpoints need a group that admits the environment"
             description = f"Admits the MWAA environment {self.environment.ref.name} to its VPC endpoints"
@@ -159,6 +161,14 @@ class _Draft:
             self.actions.append(Admit(reason, NEW_GROUP, wanted))
             return NEW_GROUP
         group = min(mine, key=lambda item: item.id)
+        if group.ranges:
+            self.findings.append(
+                Finding(
+                    cause="GroupWidened",
+                    evidence=f"{group.id}, made by Groundcrew, also admits {', '.join(sorted(group.ranges))}",
+                    remedy=f"Remove these rules from {group.id}; Groundcrew did not make them.",
+                )
+            )
         missing, surplus = wanted - group.admissions, group.admissions - wanted
         if missing:
             self.actions.append(Admit("the group does not admit all groups of the environment", group.id, missing))
@@ -172,12 +182,11 @@ class _Draft:
         if self.environment.queue_arn:
             tags[QUEUE] = self.environment.queue_arn
         if kept is None:
-            dead = tuple(sorted(e.id for e in self.observed.site.endpoints if e.service == service and not e.counts))
             named = tags | {"Name": f"{self.environment.ref.name}-{purpose}"}
             reason = f"the {purpose} endpoint is missing"
             subnets = tuple(sorted(self.environment.subnet_ids))
             self.actions.append(
-                CreateEndpoint(reason, purpose, service, self.observed.vpc_id, subnets, group_id, None, named, dead)
+                CreateEndpoint(reason, purpose, service, self.observed.vpc_id, subnets, group_id, None, named)
             )
         elif self.is_ours(kept):
             self.correct(purpose, kept, group_id)
@@ -198,61 +207,40 @@ class _Draft:
         if change.add_subnet_ids or change.remove_subnet_ids or change.add_group_ids or change.remove_group_ids:
             self.actions.append(change)
 
-    def report_foreign(self, in_place: list[VpcEndpoint]) -> None:
-        """Somebody else's endpoint counts as existing and is never changed; it is reported if it is wrong."""
-        for endpoint in in_place:
-            if self.is_ours(endpoint):
-                continue
-            missing = sorted(set(self.environment.subnet_ids) - endpoint.subnet_ids)
-            if endpoint.state not in {"available", "pending"}:
-                self.findings.append(foreign_finding(endpoint, f"is {endpoint.state}"))
-            if missing:
-                self.findings.append(foreign_finding(endpoint, f"is not in {', '.join(missing)}"))
-            if self.observed.site.foreign_groups and not self.admitted_by(endpoint):
-                self.findings.append(foreign_finding(endpoint, "has no group that admits the environment's groups"))
+    def take_away(self, kept: set[str], *, serving: bool) -> None:
+        """What is ours and of no use: broken, doubled, or of a previous life of the name.
 
-    def admitted_by(self, endpoint: VpcEndpoint) -> bool:
-        rules = [
-            rule
-            for group in self.observed.site.foreign_groups
-            if group.id in endpoint.group_ids
-            for rule in group.admissions
-        ]
-        port = 5432 if endpoint.service == self.environment.database_service else 443
-        needed = [
-            Admission(self.environment.ref.account, group, "tcp", port, port)
-            for group in self.environment.security_group_ids
-        ]
-        return all(any(rule.covers(need) for rule in rules) for need in needed)
-
-    def take_away(self, kept: set[str]) -> None:
-        """What is ours and of no use: broken, doubled, or of a previous life of the name."""
+        What still works goes only when all that takes its place serves.
+        """
         if not self.settled:
             return
-        ours = [endpoint for endpoint in self.observed.site.endpoints if self.is_ours(endpoint)]
+        ours = [e for e in self.observed.site.endpoints if self.is_ours(e) and e.tags.get(PURPOSE) != "sqs"]
         broken = tuple(sorted(endpoint.id for endpoint in ours if endpoint.state in {"failed", "rejected", "expired"}))
         if broken:
             self.actions.append(DeleteEndpoints("endpoints of ours have failed, were rejected or expired", broken))
-        spare = tuple(
-            sorted(
-                e.id
-                for e in ours
-                if e.counts and e.id not in kept and e.tags.get(PURPOSE) != "sqs" and self.is_spare(e)
-            )
-        )
-        if spare:
+        spare = tuple(sorted(e.id for e in ours if e.counts and e.id not in kept and self.is_spare(e)))
+        if spare and serving:
             self.actions.append(DeleteEndpoints("endpoints of ours serve nothing any more", spare))
         used = {group_id for endpoint in self.observed.site.endpoints for group_id in endpoint.group_ids}
-        for group in self.observed.site.groups:
+        for group in self.groups():
             if group.vpc_id != self.observed.vpc_id and group.id not in used:
                 self.actions.append(DeleteGroup("the environment is not in the VPC of this group any more", group.id))
 
     def is_spare(self, endpoint: VpcEndpoint) -> bool:
-        """Whether an endpoint that is not needed may go: a running environment does not use it, or it is older than
-        the environment.
+        """Whether an endpoint that is not needed may go: it is older than the environment, or a running one does not
+        use it.
         """
         born, made = self.environment.created_at, endpoint.created_at
-        return self.environment.status in RUNNING or (born is not None and made is not None and made < born)
+        if born is not None and made is not None and made < born:
+            return True
+        # That MWAA names no service for the web server is no proof that it needs none.
+        named = endpoint.tags.get(PURPOSE) != "webserver" or self.environment.webserver_service is not None
+        public = self.environment.webserver_access_mode not in WITH_WEBSERVER_ENDPOINT
+        return self.environment.status in RUNNING and (named or public)
+
+    def groups(self) -> list[SecurityGroup]:
+        """Our groups for this environment, in whichever VPC."""
+        return [group for group in self.observed.site.groups if self.owner.owns(group, self.environment.arn)]
 
     def queue(self, *, database_is_ours: bool) -> None:
         actions, findings = way_to_queue(
@@ -292,13 +280,4 @@ def wanted_admissions(environment: Environment, policy: Policy) -> frozenset[Adm
         return frozenset(Admission(account, group) for group in environment.security_group_ids)
     return frozenset(
         Admission(account, group, "tcp", port, port) for group in environment.security_group_ids for port in (443, 5432)
-    )
-
-
-def foreign_finding(endpoint: VpcEndpoint, what: str) -> Finding:
-    """Say what is wrong with an endpoint that is not ours."""
-    return Finding(
-        cause="ForeignEndpointWrong",
-        evidence=f"{endpoint.id} for {endpoint.service}, which Groundcrew did not make, {what}",
-        remedy=f"Correct {endpoint.id}, or delete it: Groundcrew then makes one.",
     )

@@ -1,6 +1,7 @@
 """Bring an environment's endpoints to what they should be: observe, plan, act."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from endpoints.act import carry_out
 from endpoints.ownership import ENVIRONMENT, STACK, Owner
@@ -8,21 +9,25 @@ from endpoints.plan import Finding, Plan
 from endpoints.planner import WAITING, Observed, idle_reason, plan_environment
 from endpoints.policy import DEFAULT, Policy
 from endpoints.removal import plan_removal
+from endpoints.sqs import captures_sqs
 from groundcrew.aws import airflow, parameters
 from groundcrew.aws.network import Network, ObservedNetwork
 from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment, EnvironmentRef
-from groundcrew.errors import NotFound, PermanentError
+from groundcrew.errors import AccessDenied, NotFound, PermanentError
 from groundcrew.network import Site, Subnet
 from groundcrew.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The plans for an environment, one for each account that matters to it, and its status when they were made."""
+    """The plans for an environment, one for each account that matters to it, its status when they were made, and what
+    AWS refused when they were carried out.
+    """
 
     status: str
     plans: tuple[Plan, ...]
+    refused: tuple[Finding, ...] = ()
 
 
 @dataclass(slots=True)
@@ -42,48 +47,39 @@ class Reconciler:
 
         Args:
             ref: the environment.
-            leftovers: accounts in which the sweep saw resources of ours for it that it may not need.
+            leftovers: accounts in which the sweep saw resources of ours for it that it does not seem to need.
 
         Raises:
             PermanentError: the environment cannot be looked at, and why.
         """
-        if ref.account not in self.settings.spoke_accounts or ref.region not in self.settings.spoke_regions:
-            raise PermanentError(
-                f"{ref} is in no account and Region that this stack looks after",
-                cause="NotConfigured",
-                remedy="Add the account to SpokeAccounts, the Region to SpokeRegions, and deploy the spoke there.",
-            )
         try:
             environment = airflow.get_environment(self.roles, ref)
         except NotFound:
             return Outcome("DELETED", self._removals(ref, leftovers))
-        return Outcome(environment.status, self._live(environment, leftovers))
+        live, owner_account = self._live(environment)
+        return Outcome(environment.status, (live, *self._left_behind(environment, owner_account, leftovers)))
 
-    def act(self, plan: Plan) -> None:
-        """Carry a plan out."""
+    def act(self, plan: Plan) -> list[PermanentError]:
+        """Carry a plan out; returns what AWS refuses."""
         region = plan.environment.region
-        carry_out(plan, Network(self.roles, plan.account, region), ObservedNetwork(self.roles, plan.account, region))
+        return carry_out(
+            plan, Network(self.roles, plan.account, region), ObservedNetwork(self.roles, plan.account, region)
+        )
 
-    def _live(self, environment: Environment, leftovers: tuple[str, ...]) -> tuple[Plan, ...]:
+    def _live(self, environment: Environment) -> tuple[Plan, str | None]:
+        """The plan for an environment that exists, and the account that owns its subnets, if that mattered."""
         ref = environment.ref
         name = environment.policy_name("endpoints") or DEFAULT
         if name == "off":
-            return (Plan(ref, ref.account, "the environment is tagged groundcrew:endpoints=off"),)
+            return Plan(ref, ref.account, "the environment is tagged groundcrew:endpoints=off"), None
         idle = idle_reason(environment)
         if idle:
-            waits = environment.status == "PENDING" and environment.endpoint_management == "CUSTOMER"
-            return (Plan(ref, ref.account, idle, wait=waits),)
+            customer = environment.endpoint_management == "CUSTOMER"
+            # DELETED: the answer of an API that does not know yet what its own event says.
+            return Plan(ref, ref.account, idle, wait=customer and environment.status in {"PENDING", "DELETED"}), None
         policy = Policy.read(name, parameters.document(Policy.parameter(name), self.settings.region))
         subnet = self._subnet(environment)
-        observed = self._observe(environment, subnet)
-        plans = [plan_environment(observed, policy, self.owner)]
-        for account in leftovers:
-            if account != subnet.owner:
-                site = self._site(ref, account)
-                plans.append(
-                    plan_removal(ref, site, self.owner, "the environment's subnets are in another account now")
-                )
-        return tuple(plans)
+        return plan_environment(self._observe(environment, subnet), policy, self.owner), subnet.owner
 
     def _subnet(self, environment: Environment) -> Subnet:
         """One of the environment's subnets: all are in one VPC, of one account."""
@@ -97,7 +93,17 @@ class Reconciler:
                 remedy="Share the subnets with that account in AWS Resource Access Manager (guide L8262).",
             ) from error
         if len({(subnet.owner, subnet.vpc_id) for subnet in subnets}) != 1:
-            raise PermanentError(f"the subnets of {ref} are not in one VPC", cause="SubnetsDiffer")
+            raise PermanentError(
+                f"the subnets of {ref} are not in one VPC",
+                cause="SubnetsDiffer",
+                remedy="MWAA does not allow that: look at the environment in the console.",
+            )
+        if subnets[0].owner not in self.settings.spoke_accounts:
+            raise PermanentError(
+                f"the subnets of {ref} belong to account {subnets[0].owner}, which this stack does not look after",
+                cause="NotConfigured",
+                remedy=f"Add {subnets[0].owner} to SpokeAccounts, and deploy the spoke stack there.",
+            )
         return subnets[0]
 
     def _observe(self, environment: Environment, subnet: Subnet) -> Observed:
@@ -115,56 +121,58 @@ class Reconciler:
             for group_id in endpoint.group_ids
         }
         if used:
-            site = Site(site.account, site.region, site.endpoints, site.groups, tuple(network.groups_by_id(used)))
+            site = replace(site, foreign_groups=tuple(network.groups_by_id(used)))
         ways_out = None
-        if not any(
-            endpoint.service.endswith(".sqs") and endpoint.vpc_id == subnet.vpc_id and endpoint.counts
-            for endpoint in site.endpoints
-        ):
+        if not any(captures_sqs(endpoint, subnet.vpc_id) for endpoint in site.endpoints):
             ways_out = frozenset(network.subnets_with_a_way_out(environment.subnet_ids, subnet.vpc_id))
         return Observed(environment, site, subnet.vpc_id, ways_out)
 
-    def _site(self, ref: EnvironmentRef, account: str) -> Site:
-        network = ObservedNetwork(self.roles, account, ref.region)
-        return Site(account, ref.region, tuple(network.endpoints()), tuple(network.groups(self._tags(ref))))
+    def _left_behind(
+        self, environment: Environment, owner_account: str | None, leftovers: tuple[str, ...]
+    ) -> Iterator[Plan]:
+        """Plans for what an earlier life of the name has left where this one cannot need anything."""
+        if environment.endpoint_management != "CUSTOMER":
+            accounts, reason = leftovers, "MWAA manages the endpoints of this environment itself"
+        elif owner_account is not None:
+            accounts = tuple(account for account in leftovers if account != owner_account)
+            reason = "the environment's subnets are in another account now"
+        else:
+            return
+        for account in accounts:
+            yield self._removal(environment.ref, account, reason)
 
     def _removals(self, ref: EnvironmentRef, leftovers: tuple[str, ...]) -> tuple[Plan, ...]:
         """Plans for an environment that MWAA does not find, made only if its account's complete list does not have it
         either.
         """
-        accounts = dict.fromkeys((*leftovers, self.settings.account, ref.account))
-        sites = [
-            site
-            for account in accounts
-            if account in self.settings.spoke_accounts and (site := self._left(ref, account, account in leftovers))
+        candidates = dict.fromkeys((*leftovers, self.settings.account, ref.account))
+        accounts = [
+            account for account in candidates if account in leftovers or self._may_have_left_a_group(ref, account)
         ]
-        if not sites:
+        if not accounts:
             return (Plan(ref, ref.account, "the environment is gone, and nothing of ours is left"),)
         if ref in airflow.list_environments(self.roles, ref.account, ref.region):
-            return (
-                Plan(
-                    ref,
-                    ref.account,
-                    "MWAA lists the environment but does not find it: nothing is taken away",
-                    wait=True,
-                ),
-            )
-        return tuple(plan_removal(ref, site, self.owner, "the environment is gone") for site in sites)
+            reason = "MWAA lists the environment but does not find it: nothing is taken away"
+            return (Plan(ref, ref.account, reason, wait=True),)
+        return tuple(self._removal(ref, account, "the environment is gone") for account in accounts)
 
-    def _left(self, ref: EnvironmentRef, account: str, hinted: bool) -> Site | None:
-        """A site with leftovers of an environment; a group of ours is always the last to go, so without one nothing
-        is left.
-        """
-        groups = ObservedNetwork(self.roles, account, ref.region).groups(self._tags(ref))
-        if not groups and not hinted:
-            return None
-        endpoints = ObservedNetwork(self.roles, account, ref.region).endpoints()
-        return Site(account, ref.region, tuple(endpoints), tuple(groups))
+    def _removal(self, ref: EnvironmentRef, account: str, reason: str) -> Plan:
+        """The plan for one account; if it cannot be looked at, that is a finding, and stops no other account."""
+        try:
+            return plan_removal(ref, self._site(ref, account), self.owner, reason)
+        except PermanentError as error:
+            return Plan(ref, account, error.what, findings=(Finding.of(error),))
+
+    def _may_have_left_a_group(self, ref: EnvironmentRef, account: str) -> bool:
+        """A group of ours is always the last to go, so without one nothing is left."""
+        try:
+            return bool(ObservedNetwork(self.roles, account, ref.region).groups(self._tags(ref)))
+        except AccessDenied:
+            return True
+
+    def _site(self, ref: EnvironmentRef, account: str) -> Site:
+        network = ObservedNetwork(self.roles, account, ref.region)
+        return Site(account, ref.region, tuple(network.endpoints()), tuple(network.groups(self._tags(ref))))
 
     def _tags(self, ref: EnvironmentRef) -> dict[str, str]:
         return {STACK: self.owner.stack_tag, ENVIRONMENT: ref.arn(self.settings.partition)}
-
-
-def blocked(error: PermanentError) -> Finding:
-    """A permanent error, as the finding that it is."""
-    return Finding(error.cause, error.what, error.remedy)

@@ -70,24 +70,43 @@ def as_text(item: Statement) -> str:
     return json.dumps(item)
 
 
-def managed(document: str, stack_tag: str, queue_arns: Iterable[str]) -> str | None:
-    """The policy with exactly the statement of ours that these queues need; None if it is so already.
+def same_policy(one: str, other: str) -> bool:
+    """Whether two documents say the same, however they are written."""
+    return _policy(one) == _policy(other)
 
-    All other statements stay as they are, whatever their shape. A queue that they admit anyway, or deny, needs none
-    of ours.
+
+def admitting(document: str, stack_tag: str, queue_arns: Iterable[str]) -> str | None:
+    """The policy with these queues in the statement of ours, if they need it; None if nothing is to be changed.
+
+    Nothing is taken out. All other statements stay as they are, whatever their shape.
     """
-    policy = _policy(document)
-    others = [
-        item
-        for item in _as_list(policy.get("Statement"))
-        if not (isinstance(item, Mapping) and item.get("Sid") == sid(stack_tag))
-    ]
-    without = json.dumps(policy | {"Statement": others})
-    needed = [arn for arn in sorted(set(queue_arns)) if not admits(without, arn) and not denies(without, arn)]
-    ours = [statement(stack_tag, needed)] if needed else []
-    if others + ours == _as_list(policy.get("Statement")):
+    without = json.dumps(_policy(document) | {"Statement": others(document, stack_tag)})
+    needed = {arn for arn in queue_arns if not admits(without, arn) and not denies(without, arn)}
+    return _rewritten(document, stack_tag, _ours(document, stack_tag) | needed)
+
+
+def withdrawing(document: str, stack_tag: str, queue_arns: Iterable[str]) -> str | None:
+    """The policy without these queues in the statement of ours; None if nothing is to be changed."""
+    return _rewritten(document, stack_tag, _ours(document, stack_tag) - set(queue_arns))
+
+
+def _rewritten(document: str, stack_tag: str, queue_arns: set[str]) -> str | None:
+    if queue_arns == _ours(document, stack_tag):
         return None
-    return json.dumps(policy | {"Statement": others + ours})
+    ours = [statement(stack_tag, queue_arns)] if queue_arns else []
+    return json.dumps(_policy(document) | {"Statement": [*others(document, stack_tag), *ours]})
+
+
+def _ours(document: str, stack_tag: str) -> set[str]:
+    """The queues in the statement of ours."""
+    mine = [item for item in _statements(document) if item.get("Sid") == sid(stack_tag)]
+    return {str(arn) for item in mine for arn in _as_list(item.get("Resource"))}
+
+
+def others(document: str, stack_tag: str) -> list[Any]:
+    """The statements that are not ours, as they are."""
+    statements = _as_list(_policy(document).get("Statement"))
+    return [item for item in statements if not (isinstance(item, Mapping) and item.get("Sid") == sid(stack_tag))]
 
 
 def _policy(document: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fleet.survey import Place, Seen, facts
+from fleet.survey import Place, Seen, facts, orphans
 from groundcrew.aws import airflow, bus
 from groundcrew.aws.network import ObservedNetwork
 from groundcrew.aws.session import Roles
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         views = list(pool.map(lambda place: _look(place, config), places))
     seen = [view for view, _ in views if view is not None]
-    troubles = [fact for _, found in views for fact in found]
+    troubles = [*(fact for _, found in views for fact in found), *orphans(seen, places)]
     announced = facts(seen)
     bus.announce([*announced, *troubles], bus=config.bus, region=config.region)
     count("EnvironmentsObserved", len(announced))
@@ -44,7 +44,8 @@ def _look(place: Place, config: Settings) -> tuple[Seen | None, list[Fact]]:
     """What a place shows, and what could not be looked at."""
     try:
         return _see(place, config)
-    except Exception as error:  # a mistake of ours must not blind the sweep for everybody else
+    except Exception as error:
+        # A mistake of ours must not blind the sweep for everybody else.
         return None, [_mistake(place, None, error)]
 
 
@@ -73,7 +74,7 @@ def _read(refs: list[EnvironmentRef], roles: Roles, troubles: list[Fact], place:
             logger.info("deleted between list and look", environment=ref.name, account=ref.account, region=ref.region)
         except GroundcrewError as error:
             troubles.append(_trouble(place, ref, error))
-        except Exception as error:  # nor for the other environments there
+        except Exception as error:
             troubles.append(_mistake(place, ref, error))
 
 

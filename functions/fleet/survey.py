@@ -1,7 +1,7 @@
 """What a sweep found, turned into facts. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from groundcrew.environment import Environment, EnvironmentRef
@@ -44,6 +44,33 @@ def facts(seen: Iterable[Seen]) -> list[Fact]:
     return found + [Fact(OBSERVED, ref, {"status": GONE, "leftovers": sorted(leftovers[ref])}) for ref in gone]
 
 
+def orphans(seen: Iterable[Seen], places: Collection[Place]) -> list[Fact]:
+    """Resources of ours that no sweep can ever tie to an environment: reported, for a person to decide about."""
+    found = []
+    for view in seen:
+        lost = sorted(resource.id for resource in view.made if not _shared(resource) and not _known(resource, places))
+        if lost:
+            detail = {
+                "account": view.place.account,
+                "region": view.place.region,
+                "cause": "Orphaned",
+                "evidence": f"made by Groundcrew, for an environment nobody looks after any more: {', '.join(lost)}",
+                "remedy": "Delete them, or look after the account again that their tag groundcrew:environment names.",
+            }
+            found.append(Fact("Environment Needs Attention", None, detail))
+    return found
+
+
+def _known(resource: VpcEndpoint | SecurityGroup, places: Collection[Place]) -> bool:
+    ref = _made_for(resource)
+    return ref is not None and Place(ref.account, ref.region) in places
+
+
+def _shared(resource: VpcEndpoint | SecurityGroup) -> bool:
+    """An SQS endpoint and its group serve a whole VPC, no environment in particular."""
+    return resource.tags.get("groundcrew:purpose") == "sqs"
+
+
 def _leftovers(seen: Iterable[Seen], live: Mapping[EnvironmentRef, Environment]) -> dict[EnvironmentRef, set[str]]:
     """Environment → accounts with resources of ours that it does not seem to need."""
     made = [
@@ -71,8 +98,10 @@ def _made_for(resource: VpcEndpoint | SecurityGroup) -> EnvironmentRef | None:
 
 
 def _needed(resource: VpcEndpoint | SecurityGroup, environment: Environment, homes: set[str]) -> bool:
-    """Groups and SQS endpoints are needed where the environment's endpoints are; anywhere, while it has none."""
-    if isinstance(resource, SecurityGroup) or resource.tags.get("groundcrew:purpose") == "sqs":
+    """Groups are needed where the environment's endpoints are; anywhere, while it has none."""
+    if environment.endpoint_management != "CUSTOMER":
+        return False
+    if isinstance(resource, SecurityGroup):
         return not homes or resource.vpc_id in homes
     return _serves(resource, environment)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from groundcrew.errors import PermanentError
 
 ACCOUNT = re.compile(r"[0-9]{12}")
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+REGION = re.compile(r"[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}")
 NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,79}")
 """``EnvironmentName`` of the MWAA API (botocore service model ``mwaa``)."""
 

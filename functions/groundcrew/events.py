@@ -44,25 +44,30 @@ class Envelope:
             PermanentError: it is no EventBridge event.
         """
         try:
-            assert isinstance(event, Mapping)  # noqa: S101 - a failed check is the malformed case below
-            detail = event["detail"]
-            detail = json.loads(detail) if isinstance(detail, str) else detail
-            assert isinstance(detail, Mapping)  # noqa: S101
-            return cls(
-                id=str(event["id"]),
-                source=str(event["source"]),
-                detail_type=str(event["detail-type"]),
-                account=str(event["account"]),
-                region=str(event["region"]),
-                detail=detail,
-                resources=tuple(str(resource) for resource in event.get("resources") or ()),
-            )
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            return cls._read(event)
+        except (KeyError, TypeError, ValueError) as error:
             raise PermanentError(
                 "a message is not an EventBridge event",
                 cause="MalformedEvent",
                 remedy="Send requests through EventBridge; events/ has an example of each.",
             ) from error
+
+    @classmethod
+    def _read(cls, event: object) -> Self:
+        if not isinstance(event, Mapping):
+            raise TypeError("no object")
+        detail = json.loads(event["detail"]) if isinstance(event["detail"], str) else event["detail"]
+        if not isinstance(detail, Mapping):
+            raise TypeError("the detail is no object")
+        return cls(
+            id=str(event["id"]),
+            source=str(event["source"]),
+            detail_type=str(event["detail-type"]),
+            account=str(event["account"]),
+            region=str(event["region"]),
+            detail=detail,
+            resources=tuple(str(resource) for resource in event.get("resources") or ()),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,14 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class SecurityGroup:
-    """A security group with those ingress rules that name other groups."""
+    """A security group: the ingress rules that name groups, and whatever else is admitted (ranges, prefix lists)."""
 
     id: str
     name: str
     vpc_id: str
     owner: str
     admissions: frozenset[Admission] = frozenset()
+    ranges: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -11,7 +11,10 @@ from groundcrew.errors import PermanentError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of every function; each is set by ``template.yaml``."""
+    """The settings of every function; each is set by ``template.yaml``.
+
+    ``spoke_accounts`` always has the hub's own account in it: it usually owns the VPCs.
+    """
 
     account: str
     region: str
@@ -54,7 +57,7 @@ class Settings:
             stack=values["STACK"],
             mode=values["MODE"],
             look_again_seconds=int(values["LOOK_AGAIN_SECONDS"]),
-            spoke_accounts=_list(values["SPOKE_ACCOUNTS"]),
+            spoke_accounts=tuple(dict.fromkeys((values["ACCOUNT"], *_list(values["SPOKE_ACCOUNTS"])))),
             spoke_regions=_list(values["SPOKE_REGIONS"]),
         )
 

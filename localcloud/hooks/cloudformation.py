@@ -4,16 +4,21 @@ A handler is ``{"create": f(logical_id, properties, stack) -> (physical id, attr
 new, stack) -> the same, "delete": f(physical id, properties)}``; what it raises fails the resource, and the stack.
 """
 
+import asyncio
 import json
+import time
 import uuid
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudwatch, eventbridge, iam
+from ministack.services import cloudformation, cloudwatch, eventbridge, iam
 from ministack.services.cloudformation import changesets, engine, provisioners, stacks
 from ministack.services.cloudformation import handlers as formation_handlers
 
 from localcloud.cloud import Cloud
+from localcloud.protocol import query as wire
+
+DELETE_SECONDS = 15.0
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
@@ -33,6 +38,26 @@ def install(cloud: Cloud) -> None:
             module._evaluate_conditions = evaluate
     permission = handlers["AWS::Lambda::Permission"]
     permission["create"] = _existing_function(permission["create"])
+    role = handlers["AWS::IAM::Role"]
+    role["create"] = _new_role(role["create"])
+    cloudformation.handle_request = _deleting_first(cloudformation.handle_request)
+
+
+def _deleting_first(stock: Any) -> Any:
+    """DeleteStack answers when the stack is gone, or some seconds later: `sam delete` looks only every 30 seconds."""
+
+    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        answer = await stock(method, path, headers, body, query)
+        fields = wire.form(body) if body.startswith(b"Action=DeleteStack&") else {}
+        deadline = time.monotonic() + DELETE_SECONDS
+        while fields and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)  # the deletion is another task of this thread
+            stack = formation_handlers._resolve_stack(fields.get("StackName", ""))
+            if stack is None or stack["StackStatus"] != "DELETE_IN_PROGRESS":
+                break
+        return answer
+
+    return handle
 
 
 def _with_joins(stock: Any) -> Any:
@@ -206,6 +231,18 @@ def _existing_function(stock: Any) -> Any:
         function = properties.get("FunctionName", "")
         if provisioners._lambda_function_for_cfn_ref(function)[0] is None:
             raise ValueError(f"Resource handler returned message: Function not found: {function}")
+        created: Created = stock(logical_id, properties, stack)
+        return created
+
+    return create
+
+
+def _new_role(stock: Any) -> Any:
+    """A role whose name is taken fails the stack; stock takes over the other's."""
+
+    def create(logical_id: str, properties: Properties, stack: str) -> Created:
+        if (name := properties.get("RoleName")) in iam._roles:
+            raise ValueError(f"Resource handler returned message: Role with name {name} already exists.")
         created: Created = stock(logical_id, properties, stack)
         return created
 

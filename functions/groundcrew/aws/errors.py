@@ -17,9 +17,12 @@ THROTTLED = frozenset(
         "TooManyRequestsException",
         "EC2ThrottledException",
         "PriorRequestNotComplete",
+        "IncorrectState",  # EC2: the resource is still changing
     }
 )
-"""Codes that the standard retry mode counts as throttling (botocore ``retries/standard.py``)."""
+"""Codes that the standard retry mode counts as throttling (botocore ``retries/standard.py``), and EC2's of a busy
+resource.
+"""
 
 BROKEN = frozenset(
     {
@@ -50,7 +53,7 @@ def translate(error: BotoCoreError | ClientError, doing: str) -> TransientError 
         return TransientError(what, cause=code)
     if code in DENIED:
         return AccessDenied(
-            what, cause=code, remedy="Update the spoke stack; if it is up to date, look for a service control policy."
+            what, cause=code, remedy="Update the stack that has the role; then look for a service control policy."
         )
     if code in MISSING or code.endswith(".NotFound"):
         return NotFound(what, cause=code)

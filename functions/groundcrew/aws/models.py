@@ -16,11 +16,9 @@ class _Reader(JSONFileLoader):
     """Reads into plain dicts, which keep their order as well as botocore's ``OrderedDict`` does, in half the time."""
 
     def load_file(self, file_path: str) -> Any:
-        """The content of a file, given without its extension; None if there is none."""
-        packed, plain = Path(f"{file_path}.json.gz"), Path(f"{file_path}.json")
-        if packed.is_file():
-            return json.loads(gzip.decompress(packed.read_bytes()))
-        return json.loads(plain.read_bytes()) if plain.is_file() else None
+        """The content of a file, given without its extension; botocore's own way if it is not packed as it is today."""
+        packed = Path(f"{file_path}.json.gz")
+        return json.loads(gzip.decompress(packed.read_bytes())) if packed.is_file() else super().load_file(file_path)
 
 
 class Models(Loader):

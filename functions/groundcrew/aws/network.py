@@ -63,32 +63,35 @@ class ObservedNetwork:
             return [_group(item) for page in pages for item in page["SecurityGroups"]]
 
     def subnets_with_a_way_out(self, subnet_ids: Sequence[str], vpc_id: str) -> set[str]:
-        """Those of the subnets whose route table has an active default route.
+        """Those of the subnets whose route table leads out of the VPC at all: where to is for their owner to know.
 
         A subnet without a table of its own uses the VPC's main one
         (https://docs.aws.amazon.com/vpc/latest/userguide/subnet-route-tables.html).
         """
         with translated(f"ec2:DescribeRouteTables {self._where}"):
-            pages = self._ec2.get_paginator("describe_route_tables").paginate(
-                Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
-            )
+            filters: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
+            pages = self._ec2.get_paginator("describe_route_tables").paginate(Filters=filters)
             tables = [table for page in pages for table in page["RouteTables"]]
         way_out: dict[str | None, bool] = {}
         for table in tables:
-            out = any(
-                route.get("DestinationCidrBlock") == "0.0.0.0/0" and route.get("State", "active") == "active"
-                for route in table.get("Routes", [])
-            )
+            out = any(_leads_out(route) for route in table.get("Routes", []))
             for association in table.get("Associations", []):
                 way_out[None if association.get("Main") else association.get("SubnetId")] = out
         return {subnet for subnet in subnet_ids if way_out.get(subnet, way_out.get(None, False))}
+
+    def policy(self, endpoint_id: str) -> str:
+        """The policy document of an endpoint as it is now."""
+        with translated(f"ec2:DescribeVpcEndpoints {self._where}"):
+            found = self._ec2.describe_vpc_endpoints(VpcEndpointIds=[endpoint_id])["VpcEndpoints"]
+        return found[0].get("PolicyDocument") or ""
 
     def cidr_blocks(self, vpc_id: str) -> list[str]:
         """The IPv4 ranges of a VPC."""
         with translated(f"ec2:DescribeVpcs {self._where}"):
             (vpc,) = self._ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"]
-        blocks = vpc.get("CidrBlockAssociationSet") or [{"CidrBlock": vpc["CidrBlock"]}]
-        return sorted(block["CidrBlock"] for block in blocks)
+        blocks = vpc.get("CidrBlockAssociationSet") or []
+        states = {block["CidrBlock"]: block.get("CidrBlockState", {}).get("State", "associated") for block in blocks}
+        return sorted({vpc["CidrBlock"], *(block for block, state in states.items() if state == "associated")})
 
 
 class Network:
@@ -203,6 +206,12 @@ class Network:
             self._ec2.create_tags(Resources=list(ids), Tags=_tags(tags))
 
 
+def _leads_out(route: Mapping[str, Any]) -> bool:
+    """Not the VPC's own route, nor one to a gateway endpoint (which leads to S3 or DynamoDB only), nor a black hole."""
+    gateway = str(route.get("GatewayId", ""))
+    return route.get("State", "active") == "active" and gateway != "local" and not gateway.startswith("vpce-")
+
+
 def _tags(tags: Mapping[str, str]) -> list[Any]:
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
@@ -242,6 +251,12 @@ def _group(item: Mapping[str, Any]) -> SecurityGroup:
             )
             for rule in item.get("IpPermissions") or ()
             for pair in rule.get("UserIdGroupPairs") or ()
+        ),
+        ranges=frozenset(
+            str(source[key])
+            for rule in item.get("IpPermissions") or ()
+            for kind, key in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6"), ("PrefixListIds", "PrefixListId"))
+            for source in rule.get(kind) or ()
         ),
         tags=_tag_map(item),
     )

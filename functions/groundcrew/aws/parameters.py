@@ -19,8 +19,11 @@ def document(name: str, region: str) -> dict[str, Any]:
         PermanentError: it does not hold a JSON object.
     """
     client: SSMClient = own_client("ssm", region)
-    with translated(f"ssm:GetParameter of {name}"):
-        text = client.get_parameter(Name=name)["Parameter"]["Value"]
+    try:
+        with translated(f"ssm:GetParameter of {name}"):
+            text = client.get_parameter(Name=name)["Parameter"]["Value"]
+    except NotFound as error:
+        raise NotFound(error.what, cause="MissingPolicy", remedy=f"Make the parameter {name} in the hub.") from error
     try:
         value = json.loads(text)
     except ValueError:

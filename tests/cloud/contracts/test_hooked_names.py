@@ -16,6 +16,7 @@ VERSION = "1.5.33"
 # module -> name -> parameters, as inspect.signature prints them without annotations and defaults; None: not a function
 NAMES: dict[str, dict[str, str | None]] = {
     "app": {
+        "SERVICE_HANDLERS": None,
         "_reset_all_state": "",
         "_routing_params": "method, path, headers, body, query_params",
         "app": "scope, receive, send",
@@ -44,7 +45,24 @@ NAMES: dict[str, dict[str, str | None]] = {
         "resource_policy_allows": "raw_policy, ctx, same_account",
     },
     "core.lambda_runtime": {"reset": ""},
-    "services.cloudformation.engine": {"_evaluate_conditions": "template, params"},
+    "core.router": {"SERVICE_PATTERNS": None},
+    "services.cloudformation": {
+        "_ACTION_HANDLERS": None,
+        "_stacks": None,
+        "handle_request": "method, path, headers, body, query_params",
+    },
+    "services.cloudformation.engine": {
+        "_evaluate_conditions": "template, params",
+        "_parse_template": "template_body",
+    },
+    "services.cloudformation.handlers": {
+        "_create_stack": "params",
+        "_delete_stack": "params",
+        "_missing_capabilities": "given, required",
+        "_required_iam_capabilities": "template",
+        "_resolve_stack": "stack_name",
+        "_uses_macro": "template",
+    },
     "services.cloudformation.provisioners": {
         "_RESOURCE_HANDLERS": None,
         "_lambda_function_for_cfn_ref": "function_ref",
