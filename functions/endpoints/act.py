@@ -62,7 +62,10 @@ def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> list[P
         except PermanentError as error:
             refused.append(explained(error))
         else:
-            count(type(action).__name__)
+            if isinstance(action, CreateEndpoint):
+                count("EndpointsCreated")
+            if isinstance(action, DeleteEndpoints):
+                count("EndpointsDeleted", len(action.ids))
     return refused
 
 
