@@ -4,9 +4,11 @@ done again.
 
 import hashlib
 import time
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from endpoints.causes import explained
+from endpoints.ownership import PURPOSE
 from endpoints.plan import (
     NEW_GROUP,
     Action,
@@ -45,28 +47,69 @@ def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> list[P
     Raises:
         TransientError: AWS is busy, or somebody changed the same resource meanwhile.
     """
-    refused: list[PermanentError] = []
-    new_group: str | None = None
+    progress = _Progress()
     for action in plan.actions:
         if isinstance(action, CreateGroup):
-            new_group = None
-        elif getattr(action, "group_id", None) == NEW_GROUP and new_group is None:
+            progress.new_group = None
+        if progress.prevents(action):
             continue
         logger.info("acting", action=type(action).__name__, reason=action.reason)
         try:
-            new_group = _do(action, network, observed, new_group or "") or new_group
+            progress.new_group = _do(action, network, observed, progress.new_group or "") or progress.new_group
         except NotFound as error:
             # EC2 may know a new resource only after a while
             # (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
             raise TransientError(error.what, cause=error.cause) from error
         except PermanentError as error:
-            refused.append(explained(error))
+            progress.refuse(action, explained(error))
         else:
-            if isinstance(action, CreateEndpoint):
-                count("EndpointsCreated")
-            if isinstance(action, DeleteEndpoints):
-                count("EndpointsDeleted", len(action.ids))
-    return refused
+            _count(action)
+    return progress.refused
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a plan has got: the group it made last, and what was refused."""
+
+    new_group: str | None = None
+    refused: list[PermanentError] = field(default_factory=list)
+    no_way_to_queue: bool = False
+
+    def prevents(self, action: Action) -> bool:
+        """Whether an action depends on one that was refused."""
+        if isinstance(action, CreateEndpoint) and self.no_way_to_queue:
+            return True
+        return getattr(action, "group_id", None) == NEW_GROUP and self.new_group is None
+
+    def refuse(self, action: Action, error: PermanentError) -> None:
+        self.refused.append(error)
+        # Where the name is resolved privately there is a way already.
+        if _is_way_to_queue(action) and error.cause != "PrivateDnsConflict":
+            self.no_way_to_queue = True
+
+
+def _count(action: Action) -> None:
+    if isinstance(action, CreateEndpoint):
+        count("EndpointsCreated")
+    elif isinstance(action, DeleteEndpoints):
+        count("EndpointsDeleted", len(action.ids))
+
+
+def _is_way_to_queue(action: Action) -> bool:
+    """Whether endpoints must not be made if an action is refused, for it opens the way to the queue.
+
+    With all its endpoints an environment would start, unable to reach its queue, and nobody would look again. Behind a
+    group that does not admit the VPC, an SQS endpoint would cut everybody in it off.
+    """
+    match action:
+        case SetPolicy() | AdmitVpc():
+            return True
+        case CreateGroup():
+            return action.tags.get(PURPOSE) == "sqs"
+        case CreateEndpoint():
+            return action.purpose == "sqs"
+        case _:
+            return False
 
 
 def _do(action: Action, network: Network, observed: ObservedNetwork, new_group: str) -> str | None:

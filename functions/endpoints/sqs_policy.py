@@ -91,10 +91,11 @@ def withdrawing(document: str, stack_tag: str, queue_arns: Iterable[str]) -> str
 
 
 def _rewritten(document: str, stack_tag: str, queue_arns: set[str]) -> str | None:
-    if queue_arns == _ours(document, stack_tag):
-        return None
     ours = [statement(stack_tag, queue_arns)] if queue_arns else []
-    return json.dumps(_policy(document) | {"Statement": [*others(document, stack_tag), *ours]})
+    statements = [*others(document, stack_tag), *ours]
+    if statements == _as_list(_policy(document).get("Statement")):
+        return None
+    return json.dumps(_policy(document) | {"Statement": statements})
 
 
 def _ours(document: str, stack_tag: str) -> set[str]:

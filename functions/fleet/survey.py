@@ -98,11 +98,11 @@ def _made_for(resource: VpcEndpoint | SecurityGroup) -> EnvironmentRef | None:
 
 
 def _needed(resource: VpcEndpoint | SecurityGroup, environment: Environment, homes: set[str]) -> bool:
-    """Groups are needed where the environment's endpoints are; anywhere, while it has none."""
+    """Groups are needed where the environment's endpoints are; while it has none, whoever looks closer must say."""
     if environment.endpoint_management != "CUSTOMER":
         return False
     if isinstance(resource, SecurityGroup):
-        return not homes or resource.vpc_id in homes
+        return resource.vpc_id in homes
     return _serves(resource, environment)
 
 

@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.stage import Stage, open_stage
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with open_stage() as opened:
+        yield opened

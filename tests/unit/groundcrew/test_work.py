@@ -1,0 +1,131 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from groundcrew.environment import EnvironmentRef
+from groundcrew.errors import AccessDenied, PermanentError, TransientError
+from groundcrew.events import Envelope
+from groundcrew.observability import about, logger
+from groundcrew.work import LONGEST_PAUSE, LOOKS, LookAgain, work_through
+
+
+@dataclass
+class HandQueue:
+    """Remembers for how long which message was hidden."""
+
+    hidden: list[tuple[str, int]] = field(default_factory=list)
+    error: Exception | None = None
+
+    def hide(self, queue_arn: str, receipt_handle: str, seconds: int) -> None:  # noqa: ARG002 - the port's
+        if self.error:
+            raise self.error
+        self.hidden.append((receipt_handle, seconds))
+
+
+def record(name: str, received: int = 1, body: str | None = None) -> dict[str, Any]:
+    event = {"id": name, "source": "s", "detail-type": "d", "account": "a", "region": "r", "detail": {}}
+    return {
+        "messageId": name,
+        "receiptHandle": name,
+        "body": json.dumps(event) if body is None else body,
+        "attributes": {"ApproximateReceiveCount": str(received)},
+        "eventSourceARN": "arn:aws:sqs:us-east-1:111111111111:queue",
+    }
+
+
+def work(job: Callable[[Envelope], LookAgain | None], *records: dict[str, Any], queue: HandQueue) -> list[str]:
+    """The messages that stay."""
+    answer = work_through({"Records": records}, job, queue)
+    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+
+def failing(error: Exception) -> Callable[[Envelope], None]:
+    def job(_envelope: Envelope) -> None:
+        raise error
+
+    return job
+
+
+@pytest.fixture
+def queue() -> HandQueue:
+    return HandQueue()
+
+
+def test_what_is_done_leaves_the_queue(queue: HandQueue) -> None:
+    assert work(lambda _: None, record("a"), record("b"), queue=queue) == []
+    assert queue.hidden == []
+
+
+def test_only_what_failed_stays(queue: HandQueue) -> None:
+    def job(envelope: Envelope) -> LookAgain | None:
+        match envelope.id:
+            case "transient":
+                raise TransientError("busy")
+            case "permanent":
+                raise AccessDenied("no")
+            case "mistake":
+                raise ZeroDivisionError
+            case "unfinished":
+                return LookAgain(30)
+        return None
+
+    names = ["transient", "done", "permanent", "mistake", "unfinished", "last"]
+    assert work(job, *map(record, names), queue=queue) == ["transient", "mistake", "unfinished"]
+    assert [name for name, _ in queue.hidden] == ["transient", "unfinished"]
+
+
+def test_who_looks_again_comes_back_when_asked_to(queue: HandQueue) -> None:
+    assert work(lambda _: LookAgain(45), record("a"), queue=queue) == ["a"]
+    assert queue.hidden == [("a", 45)]
+
+
+@pytest.mark.parametrize(("received", "stays"), [(1, True), (LOOKS - 1, True), (LOOKS, False), (LOOKS + 5, False)])
+def test_after_so_many_looks_the_sweep_takes_over(queue: HandQueue, received: int, stays: bool) -> None:
+    assert work(lambda _: LookAgain(30), record("a", received), queue=queue) == (["a"] if stays else [])
+
+
+@pytest.mark.parametrize("received", range(1, 20))
+@pytest.mark.parametrize("luck", ["least", "most"])
+def test_tries_are_spread_and_bounded(queue: HandQueue, received: int, luck: str) -> None:
+    pick = (lambda _stop: 0) if luck == "least" else (lambda stop: stop - 1)
+    with mock.patch("groundcrew.work.random.randrange", pick):
+        assert work(failing(TransientError("busy")), record("a", received), queue=queue) == ["a"]
+    ((_, seconds),) = queue.hidden
+    least = min(LONGEST_PAUSE, 2**received)
+    assert seconds == (least if luck == "least" else least + min(30, 2**received))
+    assert seconds <= LONGEST_PAUSE + 30
+
+
+@pytest.mark.parametrize("error", [PermanentError("no"), AccessDenied("no")])
+def test_what_trying_again_cannot_cure_leaves_the_queue(queue: HandQueue, error: Exception) -> None:
+    assert work(failing(error), record("a"), queue=queue) == []
+
+
+def test_a_mistake_stays_until_the_dead_letter_queue(queue: HandQueue) -> None:
+    assert work(failing(KeyError("x")), record("a", 19), queue=queue) == ["a"]
+    assert queue.hidden == []
+
+
+@pytest.mark.parametrize("body", ["", "not json", "[]", "{}", "null", '{"detail": {}}'])
+def test_a_poisonous_body_stops_no_other(queue: HandQueue, body: str) -> None:
+    seen = []
+    assert work(lambda envelope: seen.append(envelope.id), record("bad", body=body), record("b"), queue=queue) == []
+    assert seen == ["b"]
+
+
+@pytest.mark.parametrize("error", [TransientError("busy"), AccessDenied("no")])
+def test_a_message_that_cannot_be_hidden_comes_back_later(error: Exception) -> None:
+    assert work(lambda _: LookAgain(30), record("a"), queue=HandQueue(error=error)) == ["a"]
+
+
+def test_a_broken_line_is_not_blamed_on_the_message_before(queue: HandQueue) -> None:
+    def job(envelope: Envelope) -> None:
+        about(EnvironmentRef("222222222222", "us-east-1", "data"), envelope.id)
+
+    work(job, record("good"), record("bad", body="{"), queue=queue)
+    keys = logger.get_current_keys()
+    assert (keys["message_id"], keys.get("environment")) == ("bad", None)

@@ -1,0 +1,248 @@
+"""The product's handlers on the in-process cloud: real handlers, real botocore, and a queue that is played by hand."""
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, cast
+from unittest import mock
+
+import botocore.session
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from endpoints.handler import handler as endpoints_handler
+from fleet.handler import handler as fleet_handler
+from groundcrew.events import OBSERVED
+from groundcrew.observability import logger
+from groundcrew.settings import Settings
+from localcloud.inprocess import Entry, InProcessAws, in_process
+from localcloud.model.caller import Caller
+from localcloud.model.environment import Environment
+
+HUB, SPOKE, SPOKE2 = "111111111111", "222222222222", "333333333333"
+REGION = "us-east-1"
+QUEUE_ARN = f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-endpoints"
+STACK_TAG = f"{HUB}/{REGION}/groundcrew"
+DEFAULT_POLICY = "/groundcrew/endpoints/default"
+FREE = ("sts:*", "ssm:*")
+"""Calls that "nothing to do costs at most 4 AWS calls" does not count."""
+
+SETTINGS = Settings(
+    account=HUB,
+    region=REGION,
+    partition="aws",
+    bus="groundcrew",
+    stack="groundcrew",
+    mode="act",
+    look_again_seconds=30,
+    spoke_accounts=(HUB, SPOKE, SPOKE2),
+    spoke_regions=(REGION,),
+)
+VISIBILITY_TIMEOUT = 360
+"""Seconds after which a message that nobody hid comes back (``template.yaml``)."""
+
+
+class Context(LambdaContext):
+    _function_name = "groundcrew"
+    _memory_limit_in_mb = 512
+    _invoked_function_arn = f"arn:aws:lambda:{REGION}:{HUB}:function:groundcrew"
+    _aws_request_id = "00000000-0000-4000-8000-000000000000"
+
+
+@dataclass
+class Stage:
+    """One cloud with the product deployed on it."""
+
+    aws: InProcessAws
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+    # ------------------------------------------------------------------ what there is
+    def vpc(self, owner: str = HUB, *shared_with: str, way_out: bool = True) -> tuple[str, list[str]]:
+        """A VPC and its two private subnets."""
+        vpc = self.aws.network.vpc(owner=owner)
+        subnets = self.aws.network.private_subnets(vpc)
+        self.aws.share(subnets, *shared_with)
+        if way_out:
+            self.aws.network.route_out(vpc)
+        return vpc, subnets
+
+    def environment(
+        self,
+        subnets: Sequence[str],
+        account: str = SPOKE,
+        name: str = "data",
+        access: str = "PRIVATE_ONLY",
+        **more: Any,
+    ) -> Environment:
+        """An environment that has come as far as it can without endpoints: PENDING."""
+        environment = self.aws.create_environment(account, REGION, name, subnets, access, **more)
+        self.pass_time(5)
+        return environment
+
+    def running(self, subnets: Sequence[str], account: str = SPOKE, **more: Any) -> Environment:
+        """An environment that Groundcrew has helped to become AVAILABLE."""
+        environment = self.environment(subnets, account, **more)
+        self.deliver(status_event(environment))
+        self.pass_time(60)
+        assert environment.status == "AVAILABLE"
+        return environment
+
+    def delete(self, environment: Environment) -> None:
+        """Delete an environment and wait until it is gone."""
+        self.aws.delete_environment(environment)
+        self.pass_time(5)
+
+    def pass_time(self, seconds: float) -> None:
+        self.aws.clock.advance(seconds)
+
+    def ours(self) -> list[str]:
+        """Names of everything that carries this stack's tag: endpoints (until they are gone) and groups."""
+        endpoints = [e.tags["Name"] for e in self.aws.endpoints() if e.tags.get("groundcrew:stack") == STACK_TAG]
+        groups = [
+            group.name
+            for account in (HUB, SPOKE, SPOKE2)
+            for group in self.aws.groups(account)
+            if group.tags.get("groundcrew:stack") == STACK_TAG
+        ]
+        return sorted(endpoints) + sorted(groups)
+
+    # ------------------------------------------------------------------ what happens
+    def deliver(self, *events: Any, received: int = 1) -> bool:
+        """Give the worker one batch; True if all of it may leave the queue."""
+        records = [
+            {
+                "messageId": f"message-{number}",
+                "receiptHandle": f"handle-{number}",
+                "body": event if isinstance(event, str) else json.dumps(event),
+                "attributes": {"ApproximateReceiveCount": str(received)},
+                "eventSourceARN": QUEUE_ARN,
+            }
+            for number, event in enumerate(events)
+        ]
+        return not endpoints_handler({"Records": records}, Context())["batchItemFailures"]
+
+    def work(self, event: Any) -> int:
+        """Work on a message until it leaves the queue; how often it was looked at."""
+        for received in range(1, 21):
+            hidden = len(self.aws.small.visibilities)
+            if self.deliver(event, received=received):
+                return received
+            new = self.aws.small.visibilities[hidden:]
+            self.pass_time(new[-1]["VisibilityTimeout"] if new else VISIBILITY_TIMEOUT)
+        raise AssertionError("the message never leaves the queue")
+
+    def sweep(self) -> dict[str, Any]:
+        return fleet_handler({}, Context())
+
+    def observed(self, since: int) -> list[dict[str, Any]]:
+        """What the rule ``EndpointsOnObserved`` passes on of the facts announced since then."""
+        found = [fact for fact in self.facts(since) if fact["detail-type"] == OBSERVED]
+        return [
+            fact
+            for fact in found
+            if fact["detail"].get("endpoint_management") == "CUSTOMER" or fact["detail"]["status"] == "DELETED"
+        ]
+
+    def heal(self) -> None:
+        """One sweep, and all the work that follows from it."""
+        since = len(self.aws.events)
+        self.sweep()
+        for event in self.observed(since):
+            self.work(event)
+
+    def facts(self, since: int = 0) -> list[dict[str, Any]]:
+        """What was announced, as EventBridge delivers it."""
+        return [
+            {
+                "id": f"fact-{number}",
+                "source": entry["Source"],
+                "detail-type": entry["DetailType"],
+                "account": entry["account"],
+                "region": entry["region"],
+                "resources": [],
+                "detail": json.loads(entry["Detail"]),
+            }
+            for number, entry in enumerate(self.aws.events[since:])
+        ]
+
+    def announced(self, detail_type: str) -> list[dict[str, Any]]:
+        return [fact["detail"] for fact in self.facts() if fact["detail-type"] == detail_type]
+
+    def causes(self) -> list[str]:
+        """Every cause announced as ``Endpoints Blocked``, in order."""
+        return [found["cause"] for detail in self.announced("Endpoints Blocked") for found in detail["findings"]]
+
+    # ------------------------------------------------------------------ what it took
+    def calls(self, act: Callable[[], object]) -> list[Entry]:
+        """The calls that an action makes, without those that are free."""
+        since = len(self.aws.journal)
+        act()
+        return [entry for entry in self.aws.journal[since:] if not entry.operation.startswith(("sts:", "ssm:"))]
+
+    def changes(self, act: Callable[[], object]) -> list[str]:
+        """The operations with which an action changes environments' networks."""
+        return [entry.operation for entry in self.calls(act) if entry.effect and entry.operation.startswith("ec2:")]
+
+    def spoke(self, account: str = SPOKE) -> Caller:
+        return Caller(account, REGION)
+
+
+def status_event(environment: Environment, status: str | None = None, **more: Any) -> dict[str, Any]:
+    """MWAA's event about an environment."""
+    return {
+        "id": "status-1",
+        "source": "aws.airflow",
+        "detail-type": "MWAA Environment Status Change",
+        "account": environment.caller.account,
+        "region": environment.caller.region,
+        "resources": [environment.arn],
+        "detail": {"name": environment.name, "status": status or environment.status},
+    } | more
+
+
+def request(environment: Environment, sender: str | None = None, **detail: Any) -> dict[str, Any]:
+    """``Endpoint Reconcile Requested`` by an account, its own one by default."""
+    caller = environment.caller
+    about = {"account": caller.account, "region": caller.region, "name": environment.name}
+    return {
+        "id": "request-1",
+        "source": "groundcrew.request",
+        "detail-type": "Endpoint Reconcile Requested",
+        "account": sender or caller.account,
+        "region": caller.region,
+        "resources": [],
+        "detail": {"environment": about} | detail,
+    }
+
+
+@contextmanager
+def open_stage(settings: Settings = SETTINGS) -> Iterator[Stage]:
+    """A stage, until the block ends."""
+    with ExitStack() as undo:
+        stage = Stage(undo.enter_context(in_process()))
+        stage.aws.parameters[DEFAULT_POLICY] = '{"admit": "all-traffic", "sqs": "report"}'
+        for module in ("endpoints", "fleet"):
+            undo.enter_context(mock.patch(f"{module}.handler.settings", return_value=settings))
+        undo.enter_context(mock.patch.object(botocore.session.Session, "create_client", _client))
+        # A function makes new clients for each invocation, ours are kept: none may run out of retries.
+        undo.enter_context(mock.patch("botocore.retries.quota.RetryQuota.acquire", return_value=True))
+        # It says the same in every call, and takes botocore a tenth of the call.
+        undo.enter_context(mock.patch("botocore.useragent.UserAgentString.to_string", return_value="in-process"))
+        handler = cast("Any", logger.registered_handler)
+        undo.callback(handler.setStream, handler.setStream(stage.log))
+        yield stage
+
+
+_create_client = botocore.session.Session.create_client
+
+
+def _client(session: botocore.session.Session, service_name: str, **options: Any) -> Any:
+    """A client is dear to make (15 ms) and knows no cloud: one for each role serves all tests."""
+    return _kept(session, service_name, *sorted(options.items()))
+
+
+@cache
+def _kept(session: botocore.session.Session, service_name: str, *options: tuple[str, Any]) -> Any:
+    return _create_client(session, cast("Any", service_name), **dict(options))
