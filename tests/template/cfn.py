@@ -52,8 +52,7 @@ class Template:
         """Properties by logical id, of some types or of all; a function's include those of Globals."""
         shared = self.body.get("Globals", {}).get("Function", {})
         return {
-            name: (shared if resource["Type"] == "AWS::Serverless::Function" else {})
-            | resource.get("Properties", {})
+            name: (shared if resource["Type"] == "AWS::Serverless::Function" else {}) | resource.get("Properties", {})
             for name, resource in self.body["Resources"].items()
             if not types or resource["Type"] in types
         }

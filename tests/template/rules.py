@@ -77,11 +77,7 @@ def functions_have_a_role_of_their_own(template: Template) -> Violations:
 
 
 def functions_log_to_a_group_that_forgets(template: Template) -> Violations:
-    groups = {
-        name
-        for name, group in template.resources("AWS::Logs::LogGroup").items()
-        if group.get("RetentionInDays")
-    }
+    groups = {name for name, group in template.resources("AWS::Logs::LogGroup").items() if group.get("RetentionInDays")}
     return [
         name
         for name, function in template.resources(FUNCTION).items()

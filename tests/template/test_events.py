@@ -37,9 +37,7 @@ def test_a_sample_is_a_whole_event(path: Path) -> None:
     assert read(path).keys() == ENVELOPE
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SAMPLES if read(path)["source"] in OWN], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [path for path in SAMPLES if read(path)["source"] in OWN], ids=lambda path: path.stem)
 def test_a_sample_of_ours_keeps_its_schema(path: Path) -> None:
     event = read(path)
     fastjsonschema.compile(read(schema_of(event)))(event["detail"])

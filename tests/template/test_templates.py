@@ -32,9 +32,7 @@ def test_service_managed_stack_sets_accept_the_spoke() -> None:
     """They refuse transforms and nested stacks (CloudFormation user guide, StackSets considerations)."""
     spoke = Template.read(ROOT / "spoke/template.yaml")
     assert "Transform" not in spoke.body
-    assert not {
-        kind for kind in spoke.types if kind.startswith(("AWS::Serverless::", "AWS::CloudFormation::"))
-    }
+    assert not {kind for kind in spoke.types if kind.startswith(("AWS::Serverless::", "AWS::CloudFormation::"))}
 
 
 def test_no_code_writes_the_partition_out() -> None:
