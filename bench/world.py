@@ -36,6 +36,7 @@ class World:
             "GROUNDCREW_BUS": "groundcrew",
             "GROUNDCREW_MODE": "act",
             "GROUNDCREW_LOOK_AGAIN_SECONDS": "30",
+            "GROUNDCREW_LATE_AFTER_HOURS": "4",
             "GROUNDCREW_SPOKE_ACCOUNTS": ",".join(self.accounts),
             "GROUNDCREW_SPOKE_REGIONS": REGION,
         }

@@ -59,6 +59,10 @@ class Client:
         """Share subnets with accounts, as RAM does."""
         self._ask("share", subnets=list(subnets), accounts=list(accounts))
 
+    def unshare(self, subnets: Collection[str], accounts: Collection[str]) -> None:
+        """Withdraw that share."""
+        self._ask("unshare", subnets=list(subnets), accounts=list(accounts))
+
     def put_aws_event(self, account: str, region: str, entry: Mapping[str, Any]) -> None:
         """Put an event with an ``aws.*`` source, which only AWS may send, on an account's default bus."""
         self._ask("event", account=account, region=region, entry=dict(entry))

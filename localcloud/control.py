@@ -37,6 +37,7 @@ class Control:
             "calls": self._calls,
             "permissions": self._permissions,
             "share": self._share,
+            "unshare": self._unshare,
             "event": self._event,
             "failures": lambda _request: [asdict(failure) for failure in cloud.failures],
             "session": self._session,
@@ -118,6 +119,10 @@ class Control:
         for subnet in request["subnets"]:
             self.cloud.shares[subnet] |= set(request["accounts"])
         return {subnet: sorted(accounts) for subnet, accounts in self.cloud.shares.items()}
+
+    def _unshare(self, request: Request) -> None:
+        for subnet in request["subnets"]:
+            self.cloud.shares[subnet] -= set(request["accounts"])
 
     def _event(self, request: Request) -> None:
         self.cloud.put_aws_event(request["account"], request["region"], request["entry"])

@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["throttle", "error", "denied", "drop", "delay"]
+Kind = Literal["throttle", "error", "denied", "denied by scp", "drop", "delay"]
 
 
 @dataclass

@@ -34,6 +34,8 @@ THROTTLED = {
     **dict.fromkeys(("sts", "iam", "sns", "cloudformation", "monitoring"), (400, "Throttling")),
     "sqs": (403, "RequestThrottled"),
 }
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+DENIED_BY_SCP = "User: {} is not authorized to perform: {} with an explicit deny in a service control policy"
 BROKEN = {"ec2": "InternalError", "s3": "InternalError", "airflow": "InternalServerException"}
 
 
@@ -69,7 +71,7 @@ class Front:
             return None
 
         match fault:
-            case Fault(kind="throttle" | "error" | "denied"):
+            case Fault(kind="throttle" | "error" | "denied" | "denied by scp"):
                 self._record(request, fault)
                 await _send(send, *request.failure(fault))
             case Fault(kind="drop"):  # it takes effect, and the caller never hears of it
@@ -148,6 +150,8 @@ class _Request:
         elif fault.kind == "error":
             status, code = 500, BROKEN.get(self.service, "InternalFailure")
         message = "injected fault" if code else ""
+        if fault.kind == "denied by scp":
+            message = DENIED_BY_SCP.format(self.caller, self.action)
         stock_status, headers, body = iam_actions.access_denied_response(
             self.service, self.action, self.caller, str(uuid.uuid4()),
             error_code=code, message=message, headers=self.headers, resource_arn=self.resource(),

@@ -28,7 +28,7 @@ def explained(error: PermanentError) -> PermanentError:
         remedy = "The VPC resolves that name privately already: if that leads to the service, set sqs: report."
     elif POLICY_CONTROL in error.what:
         cause = "DeniedByOrganization"
-        remedy = "A service control policy denies the call to the network role: exempt it."
+        remedy = "A service control policy denies the call: exempt the roles of the path /groundcrew/."
     return PermanentError(
         error.what, cause=cause, remedy=remedy or "AWS's message says why; if it does not help, report it."
     )

@@ -3,6 +3,7 @@ Pure.
 """
 
 from endpoints.plan import Finding
+from endpoints.states import NOT_ACCEPTED, not_accepted
 from groundcrew.environment import Environment
 from groundcrew.network import Admission, Site, VpcEndpoint
 
@@ -10,20 +11,21 @@ from groundcrew.network import Admission, Site, VpcEndpoint
 def what_is_wrong(endpoint: VpcEndpoint, environment: Environment, site: Site) -> list[Finding]:
     """Why MWAA may go on waiting although the endpoint exists; what is in doubt is not held against it."""
     wrong = []
-    if endpoint.state not in {"available", "pending"}:
-        wrong.append(f"is {endpoint.state}")
+    if endpoint.state not in {"available", "pending", NOT_ACCEPTED}:
+        wrong.append(("EndpointNotAvailable", f"is {endpoint.state}"))
     missing = sorted(set(environment.subnet_ids) - endpoint.subnet_ids)
     if missing:
-        wrong.append(f"is not in {', '.join(missing)}")
+        wrong.append(("WrongSubnets", f"is not in {', '.join(missing)}"))
     if site.foreign_groups and not _may_admit(endpoint, environment, site):
-        wrong.append("has no group that admits the environment's groups")
-    return [
+        wrong.append(("GroupDoesNotAdmit", "has no group that admits the environment's groups"))
+    findings = [not_accepted(endpoint)] if endpoint.state == NOT_ACCEPTED else []
+    return findings + [
         Finding(
-            cause="ForeignEndpointWrong",
+            cause=cause,
             evidence=f"{endpoint.id} for {endpoint.service}, which Groundcrew did not make, {what}",
             remedy=f"Correct {endpoint.id}, or delete it: Groundcrew then makes one.",
         )
-        for what in wrong
+        for cause, what in wrong
     ]
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from endpoints import watch
+from endpoints.causes import explained
 from endpoints.plan import Finding
 from endpoints.planner import WAITING
 from endpoints.reconcile import Outcome, Reconciler
@@ -14,10 +16,25 @@ from groundcrew.aws.queue import SqsQueue
 from groundcrew.aws.session import Roles
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
-from groundcrew.events import GONE, MWAA, REQUEST, Envelope, Fact, environment_of, validate
+from groundcrew.events import (
+    FACT,
+    GONE,
+    MWAA,
+    OBSERVED,
+    RECONCILE,
+    REQUEST,
+    STATUS_CHANGE,
+    Envelope,
+    Fact,
+    environment_of,
+    validate,
+)
 from groundcrew.observability import about, count, logger, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.work import LookAgain, refuse, work_through
+
+KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, RECONCILE)}
+"""Source and type of the events that there is something to do for; the rules of ``template.yaml`` pass on no others."""
 
 
 @observed
@@ -40,8 +57,11 @@ def _from_queue(envelope: Envelope, reconciler: Reconciler) -> LookAgain | None:
     outcome = _reconcile(envelope, reconciler)
     if outcome.refused or not _acts(envelope, reconciler.settings):
         return None
+    if _severity(outcome, reconciler.settings) and not any(plan.actions for plan in outcome.plans):
+        return None  # announced; the next sweep looks again, and says it again
     # MWAA says by an event that the environment is gone, and its API does not know it yet.
-    early = envelope.detail.get("status") == GONE and outcome.status == "DELETING"
+    said = envelope.detail.get("status", envelope.detail.get("Status"))
+    early = said == GONE and outcome.status == "DELETING"
     if early or any(plan.look_again for plan in outcome.plans):
         return LookAgain(reconciler.settings.look_again_seconds)
     return None
@@ -52,11 +72,12 @@ def _reconcile(envelope: Envelope, reconciler: Reconciler) -> Outcome:
     config = reconciler.settings
     environment = _accepted(envelope, config)
     try:
-        outcome = reconciler.plan(environment, tuple(envelope.detail.get("leftovers", ())))
+        outcome = reconciler.plan(environment, envelope.time, _leftovers(envelope))
     except PermanentError as error:
         if not _dry(envelope):
-            _announce(config, _blocked(environment, "", [Finding.of(error)]))
-        raise
+            seen = Outcome(reconciler.status, (), reconciler.pending_for, refused=(Finding.of(explained(error)),))
+            _announce(config, *_facts(environment, seen, envelope, config))
+        raise explained(error) from error
     _log(outcome)
     if _acts(envelope, config):
         refused = [error for plan in outcome.plans for error in reconciler.act(plan)]
@@ -73,10 +94,17 @@ def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
     Raises:
         PermanentError: it is not; then nothing is done, and only a denied request is announced.
     """
+    if (envelope.source, envelope.detail_type) not in KNOWN:
+        raise PermanentError(
+            f"{envelope.detail_type[:80]!r} of {envelope.source[:80]!r} is no event about endpoints",
+            cause="UnknownEvent",
+            remedy="Find out which rule sends it: those of template.yaml do not.",
+        )
     if envelope.source != MWAA:
         validate(envelope)
     environment = environment_of(envelope)
-    about(environment, str(envelope.detail.get("request_id", envelope.id)))
+    request_id = envelope.detail.get("request_id") if envelope.source == REQUEST else None
+    about(environment, request_id or envelope.id)
     try:
         authorize(
             envelope,
@@ -97,6 +125,11 @@ def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
     return environment
 
 
+def _leftovers(envelope: Envelope) -> tuple[str, ...]:
+    """Accounts that the sweep names; the detail of MWAA's own event names none, for nobody vouches for it."""
+    return tuple(envelope.detail.get("leftovers", ())) if envelope.source == FACT else ()
+
+
 def _dry(envelope: Envelope) -> bool:
     return envelope.source == REQUEST and envelope.detail.get("dry_run") is True
 
@@ -111,9 +144,19 @@ def _facts(environment: EnvironmentRef, outcome: Outcome, envelope: Envelope, co
     if _dry(envelope) or (not config.acts and any(plan.actions for plan in plans)):
         details = [plan.as_detail() for plan in plans]
         return [Fact("Endpoints Planned", environment, {"status": outcome.status, "plans": details})]
-    findings = [*(finding for plan in plans for finding in plan.findings), *outcome.refused]
-    if findings:
-        return [_blocked(environment, outcome.status, findings)]
+    severity = _severity(outcome, config)
+    if severity:
+        count("EndpointsBlocked")
+        detail = {
+            "status": outcome.status,
+            "severity": severity,
+            "pending_seconds": round(outcome.pending_for or 0),
+            "findings": [
+                asdict(finding) for finding in outcome.findings or [watch.waiting(plans[0], outcome.pending_for or 0)]
+            ],
+            "ruled_out": _ruled_out(outcome),
+        }
+        return [Fact("Endpoints Blocked", environment, detail)]
     # MWAA may have moved on to CREATING by the time somebody looks again.
     if outcome.status in WAITING and all(plan.ready for plan in plans):
         count("EndpointsReady")
@@ -122,10 +165,14 @@ def _facts(environment: EnvironmentRef, outcome: Outcome, envelope: Envelope, co
     return []
 
 
-def _blocked(environment: EnvironmentRef, status: str, findings: list[Finding]) -> Fact:
-    count("EndpointsBlocked")
-    detail = {"status": status, "findings": [asdict(finding) for finding in findings]}
-    return Fact("Endpoints Blocked", environment, detail)
+def _ruled_out(outcome: Outcome) -> list[str]:
+    """What the looks have ruled out, less what turned up when the plans were carried out."""
+    found = {finding.cause for finding in outcome.findings}
+    return [cause for plan in outcome.plans for cause in plan.ruled_out if cause not in found]
+
+
+def _severity(outcome: Outcome, config: Settings) -> watch.Severity | None:
+    return watch.severity(outcome.pending_for, config.late_after_hours, blocked=bool(outcome.findings))
 
 
 def _announce(config: Settings, *facts: Fact) -> None:

@@ -7,7 +7,7 @@ from groundcrew.network import SecurityGroup, VpcEndpoint
 ENVIRONMENT, PURPOSE, STACK = "groundcrew:environment", "groundcrew:purpose", "groundcrew:stack"
 
 QUEUE = "groundcrew:queue"
-"""On a database endpoint: the environment's Celery queue."""
+"""On what is made for an environment: its Celery queue."""
 
 MANAGE = "groundcrew:manage"
 """The tag by which an owner lets Groundcrew manage the policy of an SQS endpoint: ``groundcrew:manage=policy``."""

@@ -150,8 +150,10 @@ class Finding:
 class Plan:
     """What to do for an environment in one account that owns VPCs, and why.
 
-    ``wait``: it has to be looked at again. ``ready``: all that MWAA waits for is available; ``serving`` are the
-    endpoints' ids.
+    ``wait``: it has to be looked at again. ``waits_for``: the cause, should that take too long. ``repeats``: it does
+    again what has failed before, which only a sweep does once more. ``ready``: all that
+    MWAA waits for is available; ``serving`` are the endpoints' ids. ``ruled_out``: causes that a look has shown not
+    to be the one.
     """
 
     environment: EnvironmentRef
@@ -160,13 +162,16 @@ class Plan:
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
     wait: bool = False
+    waits_for: str = ""
+    repeats: bool = False
     ready: bool = False
     serving: Mapping[Purpose, str] = field(default_factory=dict)
+    ruled_out: tuple[str, ...] = ()
 
     @property
     def look_again(self) -> bool:
         """Whether the job is unfinished: something was started, or has yet to come."""
-        return self.wait or bool(self.actions)
+        return self.wait or (bool(self.actions) and not self.repeats)
 
     def as_detail(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -178,6 +183,7 @@ class Plan:
             "wait": self.wait,
             "ready": self.ready,
             "serving": dict(self.serving),
+            "ruled_out": list(self.ruled_out),
         }
 
 

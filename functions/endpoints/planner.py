@@ -26,6 +26,7 @@ from endpoints.plan import (
 )
 from endpoints.policy import Policy
 from endpoints.sqs import way_to_queue
+from endpoints.states import FAILED, NOT_ACCEPTED, not_accepted, rejected
 from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.network import Admission, SecurityGroup, Site, VpcEndpoint
 
@@ -41,6 +42,9 @@ RUNNING = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 
 ENDING = frozenset({"DELETING", "DELETED", "CREATE_FAILED"})
 """Statuses that no endpoint can help (guide L8260); the endpoints go when the environment is gone."""
+
+MWAA_WAITS = "MwaaDoesNotGoOn"
+"""The cause if nothing is left to be done and MWAA waits all the same."""
 
 WITH_WEBSERVER_ENDPOINT = frozenset({"PRIVATE_ONLY", "PUBLIC_AND_PRIVATE"})
 
@@ -87,6 +91,10 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
     for endpoint in in_place:
         if not draft.is_ours(endpoint):
             draft.findings += what_is_wrong(endpoint, observed.environment, observed.site)
+        elif endpoint.state == NOT_ACCEPTED:
+            draft.findings.append(not_accepted(endpoint))
+    failed = draft.failed({needs[purpose] for purpose, endpoint in kept.items() if endpoint is None})
+    draft.findings += map(rejected, failed)
     late_webserver = observed.environment.webserver_access_mode == "PRIVATE_ONLY" and "webserver" not in needs
     complete = len(in_place) == len(needs) and not late_webserver
     serving = complete and all(endpoint.state == "available" for endpoint in in_place)
@@ -99,8 +107,11 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
         actions=tuple(draft.actions),
         findings=tuple(draft.findings),
         wait=not ready and not draft.findings,
+        waits_for="WebserverServiceMissing" if late_webserver else MWAA_WAITS if serving else "EndpointNotAvailable",
+        repeats=bool(failed),
         ready=ready,
         serving={purpose: endpoint.id for purpose, endpoint in kept.items() if endpoint is not None},
+        ruled_out=draft.ruled_out(complete=complete, serving=serving),
     )
 
 
@@ -147,6 +158,11 @@ class _Draft:
             default=None,
         )
 
+    def failed(self, missing: set[str]) -> list[VpcEndpoint]:
+        """What came of the endpoints that we have made for the services that are without one."""
+        failed = (endpoint for endpoint in self.observed.site.endpoints if endpoint.state in FAILED)
+        return [endpoint for endpoint in failed if self.is_ours(endpoint) and endpoint.service in missing]
+
     def group(self) -> str:
         """One group of our own in the owner's account that admits every group of the environment (guide L8242-8264)."""
         wanted = wanted_admissions(self.environment, self.policy)
@@ -154,7 +170,7 @@ class _Draft:
         if not mine:
             reason = "the endpoints need a group that admits the environment"
             description = f"Admits the MWAA environment {self.environment.ref.name} to its VPC endpoints"
-            tags = self.owner.tags(self.environment.arn, "endpoints")
+            tags = self.tags("endpoints")
             self.actions.append(
                 CreateGroup(reason, group_name(self.environment.ref), description, self.observed.vpc_id, tags)
             )
@@ -176,11 +192,14 @@ class _Draft:
             self.actions.append(Revoke("the group admits more than the environment's groups", group.id, surplus))
         return group.id
 
+    def tags(self, purpose: str) -> dict[str, str]:
+        """The tags of what is made for the environment; with the queue, by which it can be withdrawn one day."""
+        queue = {QUEUE: self.environment.queue_arn} if self.environment.queue_arn else {}
+        return self.owner.tags(self.environment.arn, purpose) | queue
+
     def endpoint(self, purpose: Purpose, service: str, kept: VpcEndpoint | None, group_id: str) -> None:
         """Make what is missing, correct what is ours, leave alone what is somebody else's."""
-        tags = self.owner.tags(self.environment.arn, purpose)
-        if self.environment.queue_arn:
-            tags[QUEUE] = self.environment.queue_arn
+        tags = self.tags(purpose)
         if kept is None:
             named = tags | {"Name": f"{self.environment.ref.name}-{purpose}"}
             reason = f"the {purpose} endpoint is missing"
@@ -215,7 +234,7 @@ class _Draft:
         if not self.settled:
             return
         ours = [e for e in self.observed.site.endpoints if self.is_ours(e) and e.tags.get(PURPOSE) != "sqs"]
-        broken = tuple(sorted(endpoint.id for endpoint in ours if endpoint.state in {"failed", "rejected", "expired"}))
+        broken = tuple(sorted(endpoint.id for endpoint in ours if endpoint.state in FAILED))
         if broken:
             self.actions.append(DeleteEndpoints("endpoints of ours have failed, were rejected or expired", broken))
         spare = tuple(sorted(e.id for e in ours if e.counts and e.id not in kept and self.is_spare(e)))
@@ -254,6 +273,20 @@ class _Draft:
         )
         self.actions += actions
         self.findings += findings
+
+    def ruled_out(self, *, complete: bool, serving: bool) -> tuple[str, ...]:
+        """The causes of a long wait that this look shows not to be the one."""
+        causes = ["SpokeRoleUnavailable", "SubnetsNotShared"]
+        if complete:
+            causes += ["InvalidServiceName", "VpcEndpointLimitExceeded", "WebserverServiceMissing"]
+        if serving:
+            causes += ["EndpointNotAvailable", "EndpointNotAccepted", "EndpointRejected"]
+        if complete and not any(isinstance(action, CorrectEndpoint | Admit | CreateGroup) for action in self.actions):
+            causes += ["WrongSubnets", "GroupDoesNotAdmit"]
+        if self.environment.queue_arn is not None:
+            causes += ["NoWayToQueue", "QueueNotAdmitted"]
+        found = {finding.cause for finding in self.findings}
+        return tuple(cause for cause in causes if cause not in found)
 
     def reason(self, *, ready: bool, late_webserver: bool) -> str:
         """The plan in one sentence."""

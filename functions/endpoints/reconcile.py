@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from endpoints.act import carry_out
 from endpoints.ownership import ENVIRONMENT, STACK, Owner
@@ -21,13 +22,19 @@ from groundcrew.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The plans for an environment, one for each account that matters to it, its status when they were made, and what
-    AWS refused when they were carried out.
+    """The plans for an environment, one for each account that matters to it; its status when they were made, and for
+    how many seconds it had been PENDING, if that matters; and what AWS refused when they were carried out.
     """
 
     status: str
     plans: tuple[Plan, ...]
+    pending_for: float | None = None
     refused: tuple[Finding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a person has to put right."""
+        return (*(finding for plan in self.plans for finding in plan.findings), *self.refused)
 
 
 @dataclass(slots=True)
@@ -36,17 +43,22 @@ class Reconciler:
 
     settings: Settings
     roles: Roles
+    status: str = ""
+    """Of the environment looked at last; empty if it could not be read."""
+    pending_for: float | None = None
+    """Of the same environment, in seconds."""
 
     @property
     def owner(self) -> Owner:
         """Whose resources are ours."""
         return Owner(self.settings.stack_tag, self.settings.partition)
 
-    def plan(self, ref: EnvironmentRef, leftovers: tuple[str, ...] = ()) -> Outcome:
+    def plan(self, ref: EnvironmentRef, now: datetime, leftovers: tuple[str, ...] = ()) -> Outcome:
         """Look, and say what to do; changes nothing.
 
         Args:
             ref: the environment.
+            now: when the look is taken to happen.
             leftovers: accounts in which the sweep saw resources of ours for it that it does not seem to need.
 
         Raises:
@@ -56,8 +68,10 @@ class Reconciler:
             environment = airflow.get_environment(self.roles, ref)
         except NotFound:
             return Outcome("DELETED", self._removals(ref, leftovers))
+        self.status, self.pending_for = environment.status, environment.pending_for(now)
         live, owner_account = self._live(environment)
-        return Outcome(environment.status, (live, *self._left_behind(environment, owner_account, leftovers)))
+        plans = (live, *self._left_behind(environment, owner_account, leftovers))
+        return Outcome(environment.status, plans, self.pending_for if live.waits_for else None)
 
     def act(self, plan: Plan) -> list[PermanentError]:
         """Carry a plan out; returns what AWS refuses."""
@@ -76,7 +90,8 @@ class Reconciler:
         if idle:
             customer = environment.endpoint_management == "CUSTOMER"
             # DELETED: the answer of an API that does not know yet what its own event says.
-            return Plan(ref, ref.account, idle, wait=customer and environment.status in {"PENDING", "DELETED"}), None
+            wait = customer and environment.status in {"PENDING", "DELETED"}
+            return Plan(ref, ref.account, idle, wait=wait, waits_for="DatabaseServiceMissing" if wait else ""), None
         policy = Policy.read(name, parameters.document(Policy.parameter(name), self.settings.region))
         subnet = self._subnet(environment)
         return plan_environment(self._observe(environment, subnet), policy, self.owner), subnet.owner

@@ -12,7 +12,7 @@ from endpoints.ownership import ENVIRONMENT, MANAGE, PURPOSE, QUEUE, Owner
 from endpoints.plan import NEW_GROUP, Action, AdmitVpc, CreateEndpoint, CreateGroup, Finding, SetPolicy
 from endpoints.policy import Policy
 from groundcrew.environment import Environment
-from groundcrew.network import Site, VpcEndpoint
+from groundcrew.network import SecurityGroup, Site, VpcEndpoint
 
 Part = tuple[list[Action], list[Finding]]
 
@@ -94,10 +94,15 @@ def _without_endpoint(
 
 
 def withdraw(arn: str, site: Site, owner: Owner) -> list[Action]:
-    """Take the queue of an environment that is gone out of the policies we manage; all other queues stay."""
-    queues = {
-        endpoint.tags[QUEUE] for endpoint in site.endpoints if owner.owns(endpoint, arn) and QUEUE in endpoint.tags
-    }
+    """Take the queue of an environment that is gone out of the policies we manage; all other queues stay.
+
+    The group names it as well: it goes after the endpoints, so a withdrawal that was refused is tried once more.
+    """
+    resources: tuple[VpcEndpoint | SecurityGroup, ...] = (*site.endpoints, *site.groups)
+    tagged = [resource for resource in resources if owner.made(resource) and QUEUE in resource.tags]
+    queues = {resource.tags[QUEUE] for resource in tagged if owner.owns(resource, arn)}
+    # Tags can be written by others: a queue that is another environment's as well is not this one's to take.
+    queues -= {resource.tags[QUEUE] for resource in tagged if not owner.owns(resource, arn)}
     actions: list[Action] = []
     for endpoint in site.endpoints:
         if captures_sqs(endpoint, endpoint.vpc_id) and _managed(endpoint):

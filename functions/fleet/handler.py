@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fleet.survey import Place, Seen, facts, orphans
+from fleet.survey import Place, Seen, facts, longest_pending, orphans
 from groundcrew.aws import airflow, bus
 from groundcrew.aws.network import ObservedNetwork
 from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import GroundcrewError, NotFound
-from groundcrew.events import Fact
-from groundcrew.observability import count, logger, observed
+from groundcrew.events import Fact, moment
+from groundcrew.observability import count, logger, measure_hours, observed
 from groundcrew.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bus.announce([*announced, *troubles], bus=config.bus, region=config.region)
     count("EnvironmentsObserved", len(announced))
     count("Troubles", len(troubles))
+    measure_hours("LongestPendingHours", longest_pending(seen, moment(event.get("time"))) / 3600)
     count("SweepCompleted")
     return {"places": len(places), "environments": len(announced), "troubles": len(troubles)}
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import PermanentError
@@ -42,6 +43,20 @@ def facts(seen: Iterable[Seen]) -> list[Fact]:
     found = [_observed(environment, sorted(leftovers.get(ref, ()))) for ref, environment in sorted(live.items())]
     gone = [ref for ref in sorted(leftovers) if ref not in known and Place(ref.account, ref.region) in listed]
     return found + [Fact(OBSERVED, ref, {"status": GONE, "leftovers": sorted(leftovers[ref])}) for ref in gone]
+
+
+def longest_pending(seen: Iterable[Seen], now: datetime) -> float:
+    """Seconds that the environment which waits longest has been PENDING; one number, however large the fleet is.
+
+    An environment that we are told to leave alone waits for somebody else.
+    """
+    waits = (
+        environment.pending_for(now)
+        for view in seen
+        for environment in view.environments
+        if environment.endpoint_management == "CUSTOMER" and environment.policy_name("endpoints") != "off"
+    )
+    return max((seconds for seconds in waits if seconds is not None), default=0.0)
 
 
 def orphans(seen: Iterable[Seen], places: Collection[Place]) -> list[Fact]:

@@ -68,6 +68,7 @@ class Environment:
     arn: str
     status: str
     created_at: datetime | None = None
+    updated_at: datetime | None = None
     airflow_version: str = ""
     endpoint_management: str = "SERVICE"
     webserver_access_mode: str = "PUBLIC_ONLY"
@@ -90,6 +91,7 @@ class Environment:
             arn=answer["Arn"],
             status=answer.get("Status") or "",
             created_at=answer.get("CreatedAt"),
+            updated_at=(answer.get("LastUpdate") or {}).get("CreatedAt"),
             airflow_version=answer.get("AirflowVersion") or "",
             endpoint_management=answer.get("EndpointManagement") or "SERVICE",
             webserver_access_mode=answer.get("WebserverAccessMode") or "PUBLIC_ONLY",
@@ -100,6 +102,17 @@ class Environment:
             queue_arn=answer.get("CeleryExecutorQueue") or None,
             tags={key: value for key, value in tags.items() if key.startswith(TAG_PREFIX)},
         )
+
+    def pending_for(self, now: datetime) -> float | None:
+        """Seconds that it has been PENDING at most, or None if it is not.
+
+        MWAA does not say since when; it is after the environment was created or its last update was started, by
+        minutes.
+        """
+        if self.status != "PENDING":
+            return None
+        moments = [moment for moment in (self.created_at, self.updated_at) if moment is not None]
+        return max(0.0, (now - max(moments)).total_seconds()) if moments else 0.0
 
     def policy_name(self, part: str) -> str | None:
         """What the tag ``groundcrew:<part>`` says: a policy's name or ``off``; None without the tag."""

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from groundcrew.environment import EnvironmentRef
+from groundcrew.environment import ACCOUNT, EnvironmentRef
 from groundcrew.errors import PermanentError
 
 MWAA = "aws.airflow"
@@ -19,9 +20,13 @@ FACT = "groundcrew"
 REQUEST = "groundcrew.request"
 STATUS_CHANGE = "MWAA Environment Status Change"
 OBSERVED = "Environment Observed"
+RECONCILE = "Endpoint Reconcile Requested"
 SCHEMAS = Path(__file__).parent / "schemas"
 GONE = "DELETED"
 """``EnvironmentStatus`` of an environment that is no more (botocore ``mwaa``)."""
+
+LONGEST_PROBLEM = 300
+"""Characters of what is wrong with a document: it quotes the document, which may be 256 kB of anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Envelope:
     detail_type: str
     account: str
     region: str
+    time: datetime
     detail: Mapping[str, Any]
     resources: tuple[str, ...] = ()
 
@@ -45,7 +51,7 @@ class Envelope:
         """
         try:
             return cls._read(event)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PermanentError(
                 "a message is not an EventBridge event",
                 cause="MalformedEvent",
@@ -59,15 +65,29 @@ class Envelope:
         detail = json.loads(event["detail"]) if isinstance(event["detail"], str) else event["detail"]
         if not isinstance(detail, Mapping):
             raise TypeError("the detail is no object")
+        texts = [event[key] for key in ("id", "source", "detail-type", "account", "region")]
+        if not all(isinstance(text, str) for text in texts) or not ACCOUNT.fullmatch(event["account"]):
+            raise TypeError("who sent what is no text, or the account no account")
+        event_id, source, detail_type, account, region = texts
         return cls(
-            id=str(event["id"]),
-            source=str(event["source"]),
-            detail_type=str(event["detail-type"]),
-            account=str(event["account"]),
-            region=str(event["region"]),
+            id=event_id,
+            source=source,
+            detail_type=detail_type,
+            account=account,
+            region=region,
+            time=moment(event.get("time")),
             detail=detail,
             resources=tuple(str(resource) for resource in event.get("resources") or ()),
         )
+
+
+def moment(text: object) -> datetime:
+    """The time that an event names, which is what its job takes for now; the clock's, if it names none."""
+    try:
+        named = datetime.fromisoformat(str(text))
+    except ValueError:
+        return datetime.now(UTC)
+    return named if named.tzinfo else named.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +133,9 @@ def schema_error(document: Mapping[str, Any], name: str) -> str | None:
     try:
         validation.validate(event=dict(document), schema=schema(name))
     except SchemaValidationError as error:
-        return str(error.validation_message)
+        return str(error.validation_message)[:LONGEST_PROBLEM]
+    except RecursionError:
+        return "it is nested too deeply"
     return None
 
 
@@ -147,9 +169,8 @@ def environment_of(envelope: Envelope) -> EnvironmentRef:
                 f"the detail of {envelope.detail_type[:80]!r} names no environment", cause="InvalidEnvironment"
             )
         return EnvironmentRef(**about)
-    named = next(
-        (str(envelope.detail[key]) for key in ("name", "Name", "environmentName") if envelope.detail.get(key)), None
-    )
+    names = (envelope.detail.get(key) for key in ("name", "Name", "environmentName"))
+    named = next((name for name in names if name and isinstance(name, str)), None)
     arns = [EnvironmentRef.from_arn(arn) for arn in envelope.resources if ":environment/" in arn]
     if named is None and not arns:
         raise PermanentError("an MWAA event names no environment", cause="InvalidEnvironment")

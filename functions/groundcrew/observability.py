@@ -1,7 +1,8 @@
 """The one logger and the one set of metrics; prose stays out of both, keys and outcomes go in."""
 
+import json
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
@@ -10,7 +11,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from groundcrew.environment import EnvironmentRef
 
-logger = Logger(service="groundcrew")
+# In ASCII, unlike by default: what a text quotes can neither start a line of its own nor make the line unwritable
+# (half a surrogate pair cannot be encoded).
+logger = Logger(service="groundcrew", json_serializer=partial(json.dumps, default=str, separators=(",", ":")))
 metrics = Metrics(namespace="Groundcrew", service="groundcrew")
 
 
@@ -48,6 +51,11 @@ def about(environment: EnvironmentRef, correlation_id: str) -> None:
         region=environment.region,
         correlation_id=correlation_id,
     )
+
+
+def measure_hours(name: str, hours: float) -> None:
+    """Record a duration in hours; CloudWatch has no such unit."""
+    metrics.add_metric(name=name, unit="None", value=hours)
 
 
 def count(outcome: str, number: int = 1) -> None:

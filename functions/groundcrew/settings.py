@@ -23,6 +23,7 @@ class Settings:
     stack: str
     mode: str
     look_again_seconds: int
+    late_after_hours: int
     spoke_accounts: tuple[str, ...]
     spoke_regions: tuple[str, ...]
 
@@ -40,6 +41,7 @@ class Settings:
             "STACK",
             "MODE",
             "LOOK_AGAIN_SECONDS",
+            "LATE_AFTER_HOURS",
             "SPOKE_ACCOUNTS",
             "SPOKE_REGIONS",
         )
@@ -57,6 +59,7 @@ class Settings:
             stack=values["STACK"],
             mode=values["MODE"],
             look_again_seconds=int(values["LOOK_AGAIN_SECONDS"]),
+            late_after_hours=int(values["LATE_AFTER_HOURS"]),
             spoke_accounts=tuple(dict.fromkeys((values["ACCOUNT"], *_list(values["SPOKE_ACCOUNTS"])))),
             spoke_regions=_list(values["SPOKE_REGIONS"]),
         )

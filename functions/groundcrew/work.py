@@ -82,7 +82,7 @@ def _done(record: Mapping[str, Any], job: Job, queue: Queue) -> bool:
 def _body(record: Mapping[str, Any]) -> object:
     try:
         return json.loads(record["body"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

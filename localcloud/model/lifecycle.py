@@ -129,7 +129,8 @@ class LifeCycle:
 
     def _publish(self, environment: Environment, now: float) -> None:
         """The services of the environment, each once; the web server's may come later."""
-        region, owner = environment.caller.region, environment.owner
+        to_owner = self.ec2.setting("mwaa.services_offered_to") == "owner"
+        region, owner = environment.caller.region, environment.owner if to_owner else environment.caller.account
         if environment.database_service is None:
             environment.database_service = self.ec2.services.publish(region, owner).name
         late = self.ec2.setting("mwaa.webserver_service_delay_seconds")

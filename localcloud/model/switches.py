@@ -45,6 +45,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "mwaa.admission": "every",
     # Who makes the web server's endpoint for PUBLIC_AND_PRIVATE where the customer manages endpoints, or "service"
     "mwaa.public_and_private": "customer",
+    # Which account sees the endpoint services: "owner" of the subnets, or "participant". Guide L8275-8286 says owner.
+    "mwaa.services_offered_to": "owner",
     # Is there a second PENDING when an update finds a required endpoint missing? Not documented.
     "mwaa.pending_on_update": False,
     # What becomes of the customer's endpoints of a deleted environment: "rejected" (PrivateLink: a provider can

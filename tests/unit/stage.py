@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, cast
 from unittest import mock
@@ -37,6 +38,7 @@ SETTINGS = Settings(
     stack="groundcrew",
     mode="act",
     look_again_seconds=30,
+    late_after_hours=4,
     spoke_accounts=(HUB, SPOKE, SPOKE2),
     spoke_regions=(REGION,),
 )
@@ -115,13 +117,20 @@ class Stage:
             {
                 "messageId": f"message-{number}",
                 "receiptHandle": f"handle-{number}",
-                "body": event if isinstance(event, str) else json.dumps(event),
+                "body": event if isinstance(event, str) else json.dumps(self.timed(event)),
                 "attributes": {"ApproximateReceiveCount": str(received)},
                 "eventSourceARN": QUEUE_ARN,
             }
             for number, event in enumerate(events)
         ]
         return not endpoints_handler({"Records": records}, Context())["batchItemFailures"]
+
+    def timed(self, event: Any) -> Any:
+        """The event as EventBridge would have it now, if it does not say when it was."""
+        return {"time": self.now()} | event if isinstance(event, dict) else event
+
+    def now(self) -> str:
+        return datetime.fromtimestamp(self.aws.clock.now(), UTC).isoformat()
 
     def work(self, event: Any) -> int:
         """Work on a message until it leaves the queue; how often it was looked at."""
@@ -134,7 +143,7 @@ class Stage:
         raise AssertionError("the message never leaves the queue")
 
     def sweep(self) -> dict[str, Any]:
-        return fleet_handler({}, Context())
+        return fleet_handler({"time": self.now()}, Context())
 
     def observed(self, since: int) -> list[dict[str, Any]]:
         """What the rule ``EndpointsOnObserved`` passes on of the facts announced since then."""
@@ -142,7 +151,9 @@ class Stage:
         return [
             fact
             for fact in found
-            if fact["detail"].get("endpoint_management") == "CUSTOMER" or fact["detail"]["status"] == "DELETED"
+            if fact["detail"].get("endpoint_management") == "CUSTOMER"
+            or fact["detail"]["status"] == "DELETED"
+            or "leftovers" in fact["detail"]
         ]
 
     def heal(self) -> None:

@@ -26,7 +26,7 @@ def document(name: str, region: str) -> dict[str, Any]:
         raise NotFound(error.what, cause="MissingPolicy", remedy=f"Make the parameter {name} in the hub.") from error
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise PermanentError(

@@ -15,7 +15,7 @@ def test_an_endpoint_that_somebody_made_by_hand_counts_and_stays(stage: Stage) -
         "CreateVpcEndpoint", stage.spoke(HUB), params | {"SubnetIds": subnets[:1], "SecurityGroupIds": [theirs]}
     )
     assert stage.changes(lambda: stage.work(status_event(environment))) == []
-    assert stage.causes() == ["ForeignEndpointWrong", "ForeignEndpointWrong"]
+    assert stage.causes() == ["WrongSubnets", "GroupDoesNotAdmit"]
     assert [set(endpoint.subnets) for endpoint in stage.aws.endpoints()] == [set(subnets[:1])]
 
 
@@ -45,6 +45,14 @@ def test_an_endpoint_of_ours_that_somebody_changed_is_corrected(stage: Stage) ->
     endpoint.subnets, endpoint.groups = subnets[:1], [stage.aws.security_group(HUB, vpc, "theirs")]
     assert stage.changes(lambda: stage.work(status_event(environment))) == ["ec2:ModifyVpcEndpoint"]
     assert (endpoint.subnets, endpoint.groups) == (subnets, [ours])
+
+
+def test_a_tag_that_somebody_strips_from_ours_is_written_again(stage: Stage) -> None:
+    environment = stage.running(stage.vpc(HUB, SPOKE)[1], access="PUBLIC_ONLY")
+    (endpoint,) = stage.aws.endpoints()
+    del endpoint.tags["groundcrew:queue"]
+    assert stage.changes(lambda: stage.work(status_event(environment))) == ["ec2:CreateTags"]
+    assert endpoint.tags["groundcrew:queue"] == environment.queue
 
 
 def test_an_endpoint_deleted_by_hand_again_and_again_is_tried_later(stage: Stage) -> None:

@@ -21,10 +21,10 @@ from tests.unit.endpoints.stories import (
     touched,
 )
 
-WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("wrong state", {"state": "pendingacceptance"}, "is pendingacceptance"),
-    ("missing subnet", {"subnet_ids": frozenset({"subnet-a", "subnet-x"})}, "is not in subnet-b"),
-    ("missing subnets", {"subnet_ids": frozenset()}, "is not in subnet-a, subnet-b"),
+WRONG: list[tuple[str, dict[str, Any], str, str]] = [
+    ("wrong state", {"state": "partial"}, "EndpointNotAvailable", "is partial"),
+    ("missing subnet", {"subnet_ids": frozenset({"subnet-a", "subnet-x"})}, "WrongSubnets", "is not in subnet-b"),
+    ("missing subnets", {"subnet_ids": frozenset()}, "WrongSubnets", "is not in subnet-a, subnet-b"),
 ]
 
 
@@ -45,12 +45,12 @@ def test_one_that_is_still_pending_is_waited_for() -> None:
     assert (found.actions, found.findings, found.wait) == ((), (), True)
 
 
-@pytest.mark.parametrize(("wrong", "what"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
-def test_a_wrong_one_is_reported_and_never_changed(wrong: dict[str, Any], what: str) -> None:
+@pytest.mark.parametrize(("wrong", "cause", "what"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+def test_a_wrong_one_is_reported_and_never_changed(wrong: dict[str, Any], cause: str, what: str) -> None:
     found = plan(foreign("database", **wrong), foreign("webserver"), theirs=(ADMITTING,))
     assert found.actions == ()
     (finding,) = found.findings
-    assert finding.cause == "ForeignEndpointWrong"
+    assert finding.cause == cause
     assert finding.evidence.endswith(f"which Groundcrew did not make, {what}")
     assert finding.remedy == "Correct vpce-their-database, or delete it: Groundcrew then makes one."
 
@@ -88,14 +88,14 @@ def test_every_group_of_the_environment_must_be_admitted() -> None:
     found = plan(
         foreign("database"), endpoint("webserver"), group(), theirs=(ADMITTING,), security_group_ids=("sg-env", "sg-2")
     )
-    assert causes(found) == ["ForeignEndpointWrong"]
+    assert causes(found) == ["GroupDoesNotAdmit"]
     assert kinds(found) == ["Admit"]
 
 
 def test_a_group_that_the_endpoint_does_not_use_does_not_help() -> None:
     elsewhere = SecurityGroup("sg-else", "else", VPC, HUB, ADMITTING.admissions)
     found = plan(foreign("database"), endpoint("webserver"), group(), theirs=(elsewhere,))
-    assert causes(found) == ["ForeignEndpointWrong"]
+    assert causes(found) == ["GroupDoesNotAdmit"]
 
 
 @pytest.mark.parametrize("state", ["failed", "rejected", "expired"])

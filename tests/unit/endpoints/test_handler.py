@@ -1,8 +1,13 @@
 """The worker, from an event to what is there afterwards."""
 
+import json
+
 import pytest
 
-from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, SPOKE2, Stage, request, status_event
+from endpoints.sqs_policy import admits
+from localcloud.inprocess_faults import Kind
+from tests.faults.scenarios import managed_sqs
+from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, SPOKE2, STACK_TAG, Stage, request, status_event
 
 GROUP = "groundcrew-data-abe42c81"
 PRIVATE = ["data-database", "data-webserver", GROUP]
@@ -259,3 +264,88 @@ def test_an_account_nobody_has_configured(stage: Stage) -> None:
     event = status_event(environment, account="444444444444", resources=[])
     assert stage.calls(lambda: stage.work(event)) == []
     assert '"cause":"NotConfigured"' in stage.log.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------ the whole VPC's queue
+def test_an_sqs_endpoint_made_by_policy_outlives_its_environment_and_serves_the_next(stage: Stage) -> None:
+    stage.aws.parameters[DEFAULT_POLICY] = '{"sqs": "create"}'
+    vpc, subnets = stage.vpc(HUB, SPOKE, way_out=False)
+    shared = [f"groundcrew-sqs-{vpc}"] * 2
+    first = stage.running(subnets, access="PUBLIC_ONLY")
+    (endpoint,) = [endpoint for endpoint in stage.aws.endpoints() if endpoint.service.endswith(".sqs")]
+    assert endpoint.tags == {
+        "groundcrew:stack": STACK_TAG,
+        "groundcrew:purpose": "sqs",
+        "Name": f"groundcrew-sqs-{vpc}",
+    }
+    stage.delete(first)
+    stage.work(status_event(first, "DELETED"))
+    assert stage.ours() == shared
+    assert stage.sweep()["troubles"] == 0  # it is nobody's, and no orphan either
+    stage.running(subnets, name="next", access="PUBLIC_ONLY")
+    assert [e.endpoint_id for e in stage.aws.endpoints() if e.service.endswith(".sqs")] == [endpoint.endpoint_id]
+
+
+def test_the_group_of_an_interrupted_run_is_used_for_the_sqs_endpoint(stage: Stage) -> None:
+    stage.aws.parameters[DEFAULT_POLICY] = '{"sqs": "create"}'
+    environment = stage.environment(stage.vpc(HUB, SPOKE, way_out=False)[1], access="PUBLIC_ONLY")
+    stage.aws.faults.add(Kind.THROTTLED, "ec2:AuthorizeSecurityGroupIngress")
+    assert not stage.deliver(status_event(environment))
+    (group,) = [group for group in stage.aws.groups(HUB) if group.name.startswith("groundcrew-sqs-")]
+    stage.work(status_event(environment))
+    (endpoint,) = [endpoint for endpoint in stage.aws.endpoints() if endpoint.service.endswith(".sqs")]
+    assert endpoint.groups == [group.group_id]
+    assert [(rule.source, rule.from_port) for rule in group.rules if not rule.egress] == [("10.0.0.0/16", 443)]
+
+
+def test_a_tag_that_somebody_strips_does_not_cut_another_environment_off(stage: Stage) -> None:
+    subnets = managed_sqs(stage)
+    other = stage.running(subnets, name="other", access="PUBLIC_ONLY")
+    for endpoint in stage.aws.endpoints():
+        endpoint.tags.pop("groundcrew:queue", None)
+    environment = stage.running(subnets, access="PUBLIC_ONLY")
+    stage.delete(environment)
+    stage.work(status_event(environment, "DELETED"))
+    (policy,) = [endpoint.policy for endpoint in stage.aws.endpoints() if endpoint.service.endswith(".sqs")]
+    assert (admits(policy, other.queue), admits(policy, environment.queue)) == (True, False)
+
+
+# --------------------------------------------------------------------------------------------------------- what is said
+def test_what_is_in_the_way_is_announced_with_the_status_and_all_at_once(stage: Stage) -> None:
+    stage.aws.switches["quota.security_groups_per_region"] = 1
+    environment = stage.environment(stage.vpc(HUB, SPOKE, way_out=False)[1])
+    stage.aws.switches["quota.security_groups_per_region"] = 0
+    assert stage.work(status_event(environment)) == 1
+    (blocked,) = stage.announced("Endpoints Blocked")
+    assert blocked["status"] == "PENDING"
+    assert [finding["cause"] for finding in blocked["findings"]] == ["NoWayToQueue", "SecurityGroupLimitExceeded"]
+    assert all(finding["remedy"] for finding in blocked["findings"])
+
+
+@pytest.mark.parametrize(("operation", "status"), [("airflow:GetEnvironment", ""), ("ec2:DescribeSubnets", "PENDING")])
+def test_the_status_is_said_as_far_as_it_is_known(stage: Stage, operation: str, status: str) -> None:
+    environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
+    stage.aws.faults.add(Kind.DENIED, operation)
+    stage.work(status_event(environment))
+    (blocked,) = stage.announced("Endpoints Blocked")
+    assert blocked["status"] == status
+
+
+@pytest.mark.parametrize(("more", "correlation"), [({"request_id": "ticket-1"}, "ticket-1"), ({}, "request-1")])
+def test_log_lines_carry_the_requests_id(stage: Stage, more: dict[str, str], correlation: str) -> None:
+    environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
+    stage.deliver(request(environment, **more))
+    lines = [json.loads(line) for line in stage.log.getvalue().splitlines()]
+    assert {line["correlation_id"] for line in lines if line["message"] in {"planned", "acting"}} == {correlation}
+
+
+def test_a_group_of_ours_that_somebody_has_opened_further_is_reported_and_left_alone(stage: Stage) -> None:
+    environment = stage.running(stage.vpc(HUB, SPOKE)[1])
+    (group,) = [group for group in stage.aws.groups(HUB) if group.name == GROUP]
+    opened = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    params = {"GroupId": group.group_id, "IpPermissions": [opened]}
+    stage.aws.ec2.call("AuthorizeSecurityGroupIngress", stage.spoke(HUB), params)
+    assert stage.changes(lambda: stage.work(status_event(environment))) == []
+    (blocked,) = stage.announced("Endpoints Blocked")
+    assert (blocked["status"], blocked["findings"][0]["cause"]) == ("AVAILABLE", "GroupWidened")
+    assert "0.0.0.0/0" in blocked["findings"][0]["evidence"]

@@ -103,7 +103,7 @@ def test_an_environment_without_a_queue_has_no_queue_in_its_tags() -> None:
 def test_one_group_in_the_owners_vpc_admits_every_group_of_the_environment() -> None:
     found = plan(security_group_ids=("sg-1", "sg-2"))
     made = only(found, CreateGroup)
-    assert (made.vpc_id, made.tags) == (VPC, OWNER.tags(REF.arn("aws"), "endpoints"))
+    assert (made.vpc_id, made.tags) == (VPC, OWNER.tags(REF.arn("aws"), "endpoints") | {"groundcrew:queue": QUEUE})
     assert only(found, Admit) == Admit(
         "the endpoints need a group that admits the environment",
         NEW_GROUP,

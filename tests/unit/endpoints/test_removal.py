@@ -114,6 +114,21 @@ def test_the_last_queue_takes_the_whole_statement_with_it() -> None:
     assert "Groundcrew" not in change.document
 
 
+def test_only_the_queue_that_the_gone_environments_own_resources_name_is_withdrawn() -> None:
+    stripped = others_database(tags=OWNER.tags(OTHER, "database"))
+    shared = managed(ours(OTHER_QUEUE))
+    assert every(removal(*whole(), stripped, shared), SetPolicy) == []
+
+
+def test_the_group_still_names_the_queue_when_the_endpoints_are_gone() -> None:
+    """A withdrawal that was refused is tried once more before the last of ours goes."""
+    left = group(admissions=frozenset(), tags=OWNER.tags(ARN, "endpoints") | {"groundcrew:queue": QUEUE})
+    shared = managed(ours(QUEUE, OTHER_QUEUE), group_ids=frozenset({"sg-sqs"}))
+    found = removal(left, others_database(), shared)
+    assert kinds(found) == ["SetPolicy", "DeleteGroup"]
+    assert sqs_policy.same_policy(every(found, SetPolicy)[0].document, managed(ours(OTHER_QUEUE)).policy)
+
+
 def test_a_policy_that_nobody_lets_us_manage_stays() -> None:
     unmanaged = managed(ours(QUEUE), id="vpce-sqs")
     unmanaged = endpoint("sqs", policy=unmanaged.policy, tags={}, private_dns=True)

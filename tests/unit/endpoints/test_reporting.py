@@ -32,6 +32,21 @@ def test_a_dry_run_announces_that_there_is_nothing_to_do(stage: Stage) -> None:
     assert [(plan["reason"], plan["actions"]) for plan in detail["plans"]] == [("all endpoints are available", [])]
 
 
+def test_a_dry_run_that_cannot_look_says_so_in_the_log_only(stage: Stage) -> None:
+    environment = stage.environment(stage.vpc(HUB, SPOKE)[1], tags={"groundcrew:endpoints": "missing"})
+    stage.work(request(environment, dry_run=True))
+    assert stage.facts() == []
+    assert '"cause":"MissingPolicy"' in stage.log.getvalue()
+
+
+def test_a_dry_run_announces_findings_with_its_plan(stage: Stage) -> None:
+    environment = stage.environment(stage.vpc(HUB, SPOKE, way_out=False)[1])
+    stage.work(request(environment, dry_run=True))
+    assert stage.causes() == []
+    (detail,) = stage.announced("Endpoints Planned")
+    assert [finding["cause"] for finding in detail["plans"][0]["findings"]] == ["NoWayToQueue"]
+
+
 def test_a_dry_run_of_a_removal(stage: Stage) -> None:
     environment = stage.running(stage.vpc(HUB, SPOKE)[1])
     stage.delete(environment)

@@ -212,6 +212,17 @@ def test_only_tags_of_database_endpoints_of_ours_let_a_queue_in(changes: dict[st
     assert admitted(plan(*whole(), replace(OTHERS, **changes), managed(allow(ELSEWHERE)))) == [QUEUE]
 
 
+def test_a_tag_that_somebody_strips_withdraws_nobodys_queue() -> None:
+    """Its environment runs on that queue; only proof that it is gone takes the queue out."""
+    stripped = replace(OTHERS, tags={key: value for key, value in OTHERS.tags.items() if key != "groundcrew:queue"})
+    both = managed(allow(ELSEWHERE), sqs_policy.statement(OWNER.stack_tag, [QUEUE, OTHER_QUEUE]))
+    assert plan(*whole(), stripped, both).actions == ()
+    only_the_other = managed(allow(ELSEWHERE), sqs_policy.statement(OWNER.stack_tag, [OTHER_QUEUE]))
+    change = only(plan(*whole(), stripped, only_the_other), SetPolicy)
+    assert json.loads(change.document) == json.loads(both.policy)
+    assert change.base == only_the_other.policy
+
+
 def test_behind_a_foreign_database_endpoint_the_queue_is_reported_not_written() -> None:
     """Nothing of ours would carry the queue, so nobody would ever withdraw it."""
     admits = SecurityGroup("sg-theirs", "theirs", VPC, "111111111111", group().admissions)

@@ -7,10 +7,12 @@ from unittest import mock
 
 import pytest
 
+from fleet.survey import Place, Seen, facts
 from groundcrew.aws import airflow
 from groundcrew.errors import TransientError
 from localcloud.inprocess_faults import Attempt, Kind
 from tests.conftest import Figure
+from tests.unit.endpoints.stories import environment, whole
 from tests.unit.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, status_event
 
 ABOUT = {"account": SPOKE, "region": "us-east-1", "name": "data"}
@@ -171,6 +173,38 @@ def test_what_was_made_for_an_account_that_is_no_longer_configured_is_reported_a
         assert stage.changes(stage.heal) == []
     (trouble,) = stage.announced("Environment Needs Attention")
     assert (trouble["account"], trouble["cause"]) == (HUB, "Orphaned")
+
+
+@pytest.mark.parametrize("tag", [None, "", "data", "arn:aws:s3:::bucket"])
+def test_what_names_no_environment_any_more_is_reported_and_left_alone(stage: Stage, tag: str | None) -> None:
+    stage.running(stage.vpc(HUB, SPOKE)[1], access="PUBLIC_ONLY")
+    (endpoint,) = stage.aws.endpoints()
+    del endpoint.tags["groundcrew:environment"]
+    if tag is not None:
+        endpoint.tags["groundcrew:environment"] = tag
+    assert stage.changes(stage.sweep) == []
+    (trouble,) = stage.announced("Environment Needs Attention")
+    assert (trouble["account"], trouble["cause"]) == (HUB, "Orphaned")
+    assert trouble["evidence"].endswith(f": {endpoint.endpoint_id}")
+
+
+def test_what_was_made_for_a_region_that_is_no_longer_configured_is_reported(stage: Stage) -> None:
+    stage.running(stage.vpc(HUB, SPOKE)[1], access="PUBLIC_ONLY")
+    (endpoint,) = stage.aws.endpoints()
+    arn = endpoint.tags["groundcrew:environment"]
+    endpoint.tags["groundcrew:environment"] = arn.replace("us-east-1", "eu-west-3")
+    stage.sweep()
+    assert [trouble["cause"] for trouble in stage.announced("Environment Needs Attention")] == ["Orphaned"]
+
+
+def test_an_environment_whose_endpoints_mwaa_manages_needs_none_of_ours() -> None:
+    """Not even one for the service that it names: MWAA has its own for that."""
+    made = whole()
+    needed = [
+        [fact.detail.get("leftovers") for fact in facts([Seen(Place(HUB, "us-east-1"), (lives,), made=made)])]
+        for lives in (environment(), environment(endpoint_management="SERVICE"))
+    ]
+    assert needed == [[None], [[HUB]]]
 
 
 def test_a_healthy_fleet_has_no_leftovers(stage: Stage) -> None:

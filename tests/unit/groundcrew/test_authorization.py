@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from groundcrew.events import Envelope
 
 HUB, OWNER, OTHER = "111111111111", "222222222222", "333333333333"
 DATA = EnvironmentRef(OWNER, "us-east-1", "data")
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 ASKED = "Endpoint Reconcile Requested"
 
 
 def allowed(source: str, sender: str, grant: Mapping[str, Any] | None = None) -> bool:
-    envelope = Envelope("1", source, ASKED, sender, "us-east-1", {})
+    envelope = Envelope("1", source, ASKED, sender, "us-east-1", NOW, {})
     try:
         authorize(envelope, DATA, HUB, lambda account: grant if account == OTHER else None)
     except RequestDenied:
@@ -69,7 +71,17 @@ def test_a_grant_is_for_requests_only(source: str) -> None:
 
 @pytest.mark.parametrize(
     "grant",
-    [{}, {"environments": ["*"]}, {"requests": [ASKED]}, {"environments": "*", "requests": [ASKED]}],
+    [
+        {},
+        {"environments": ["*"]},
+        {"requests": [ASKED]},
+        {"environments": "*", "requests": [ASKED]},
+        # fnmatch gives brackets a meaning, a reader may take other characters for one
+        *(
+            {"environments": [pattern], "requests": [ASKED]}
+            for pattern in ("[0-9]*", "[!3]*", "", "*,*", "222 *", "*\n")
+        ),
+    ],
 )
 def test_an_invalid_grant_stops_the_job_loudly(grant: dict[str, Any]) -> None:
     with pytest.raises(PermanentError) as caught:
@@ -82,4 +94,4 @@ def test_grants_are_not_looked_up_for_who_may_ask_anyway(sender: str) -> None:
     def never(account: str) -> None:
         raise AssertionError(account)
 
-    authorize(Envelope("1", "groundcrew.request", ASKED, sender, "us-east-1", {}), DATA, HUB, never)
+    authorize(Envelope("1", "groundcrew.request", ASKED, sender, "us-east-1", NOW, {}), DATA, HUB, never)

@@ -14,6 +14,7 @@ from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientE
 from groundcrew.events import Fact
 from groundcrew.network import Admission
 from localcloud.inprocess_faults import Kind
+from tests.faults.scenarios import managed_sqs
 from tests.unit.stage import HUB, QUEUE_ARN, REGION, SPOKE, Stage
 
 OBSERVER = Role("observer", SPOKE, REGION)
@@ -95,8 +96,12 @@ def test_a_parameter_that_holds_no_object_is_invalid(stage: Stage, value: str) -
 
 def test_a_parameter_may_be_missing(stage: Stage) -> None:
     assert parameters.document_or_none("/groundcrew/x", REGION) is None
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         parameters.document("/groundcrew/x", REGION)
+    assert (caught.value.cause, caught.value.remedy) == (
+        "MissingPolicy",
+        "Make the parameter /groundcrew/x in the hub.",
+    )
 
 
 @pytest.mark.parametrize("kind", [Kind.DENIED, Kind.THROTTLED], ids=lambda kind: kind.name)
@@ -128,6 +133,63 @@ def test_a_way_out_is_looked_up_in_the_subnets_own_table_then_in_the_main_one(
     assert observed.subnets_with_a_way_out([first, second], vpc) == set()
     stage.aws.network.route_out(vpc)
     assert observed.subnets_with_a_way_out([first, second], vpc) == {second}
+
+
+@pytest.mark.parametrize(
+    ("route", "leads_out"),
+    [
+        ({"NatGatewayId": "nat-1"}, True),
+        ({"TransitGatewayId": "tgw-1"}, True),
+        ({"NetworkInterfaceId": "eni-1"}, True),
+        ({"VpcPeeringConnectionId": "pcx-1"}, True),
+        ({"GatewayId": "igw-1"}, True),
+        ({"GatewayId": "vgw-1", "DestinationCidrBlock": "172.16.0.0/12"}, True),
+        ({"GatewayId": "vpce-1", "DestinationCidrBlock": None, "DestinationPrefixListId": "pl-1"}, False),
+        ({"GatewayId": "local"}, False),
+        ({"NatGatewayId": "nat-1", "State": "blackhole"}, False),
+    ],
+)
+def test_any_active_route_that_leaves_the_vpc_is_a_way_out(
+    stage: Stage, observed: ObservedNetwork, route: dict[str, Any], leads_out: bool
+) -> None:
+    """Where it leads to, a proxy or a firewall, is for its owner to know."""
+    vpc, subnets = stage.vpc(HUB)
+    (table,) = stage.aws.network.route_tables(REGION).values()
+    given = {"DestinationCidrBlock": "0.0.0.0/0", "State": "active"} | route
+    table["Routes"][-1] = {key: value for key, value in given.items() if value is not None}
+    assert observed.subnets_with_a_way_out(subnets, vpc) == (set(subnets) if leads_out else set())
+
+
+def test_whatever_a_group_admits_besides_groups_is_read(
+    stage: Stage, hub_network: Network, observed: ObservedNetwork
+) -> None:
+    vpc, _ = stage.vpc(HUB)
+    group, other = (stage.aws.security_group(HUB, vpc, name) for name in ("ours", "other"))
+    hub_network.admit(group, [Admission(HUB, other)])
+    (found,) = observed.groups_by_id([group])
+    assert found.admissions == {Admission(HUB, other)}
+    assert not found.ranges
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+    for sources in (
+        {"IpRanges": [{"CidrIp": "10.0.0.0/16"}, {"CidrIp": "10.1.0.0/16"}]},
+        {"Ipv6Ranges": [{"CidrIpv6": "2001:db8::/56"}]},
+        {"PrefixListIds": [{"PrefixListId": "pl-1"}]},
+    ):
+        permission: Any = rule | sources
+        stage.aws.ec2.call(
+            "AuthorizeSecurityGroupIngress", stage.spoke(HUB), {"GroupId": group, "IpPermissions": [permission]}
+        )
+    (found,) = observed.groups_by_id([group])
+    assert found.admissions == {Admission(HUB, other)}
+    assert found.ranges == {"10.0.0.0/16", "10.1.0.0/16", "2001:db8::/56", "pl-1"}
+
+
+def test_a_policy_is_read_as_it_is_now(stage: Stage, observed: ObservedNetwork) -> None:
+    managed_sqs(stage)
+    (endpoint,) = stage.aws.endpoints()
+    assert observed.policy(endpoint.endpoint_id) == endpoint.policy
+    with pytest.raises(NotFound):
+        observed.policy("vpce-0123456789abcdef0")
 
 
 def test_a_rule_that_somebody_added_meanwhile_is_looked_at_again(stage: Stage, hub_network: Network) -> None:

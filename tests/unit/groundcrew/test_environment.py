@@ -7,7 +7,13 @@ REF = EnvironmentRef("222222222222", "us-east-1", "data")
 
 
 @pytest.mark.parametrize("name", ["a", "Data-2_x", "a" * 80])
-@pytest.mark.parametrize("region", ["us-east-1", "eu-west-3", "us-gov-west-1", "cn-north-1", "ap-southeast-2"])
+@pytest.mark.parametrize(
+    "region",
+    [
+        *("us-east-1", "eu-west-3", "us-gov-west-1", "cn-north-1", "ap-southeast-2"),
+        *("us-isob-east-1", "eusc-de-east-1", "mx-central-1", "ap-southeast-10"),
+    ],
+)
 def test_what_mwaa_accepts_is_accepted(region: str, name: str) -> None:
     assert str(EnvironmentRef("222222222222", region, name)) == f"222222222222/{region}/{name}"
 
@@ -23,6 +29,10 @@ def test_what_mwaa_accepts_is_accepted(region: str, name: str) -> None:
         ("", "us-east-1", "data"),
         ("222222222222", "useast1", "data"),
         ("222222222222", "US-EAST-1", "data"),
+        ("222222222222", "us-1", "data"),
+        ("222222222222", "u-east-1", "data"),
+        ("222222222222", "us-east-100", "data"),
+        ("222222222222", "unitedstates-east-1", "data"),
         ("222222222222", "us-east-1\n", "data"),
         ("222222222222", "us-east-1", ""),
         ("222222222222", "us-east-1", "1data"),

@@ -1,11 +1,12 @@
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
-from groundcrew.events import Envelope, Fact, environment_of, schema, validate
+from groundcrew.events import Envelope, Fact, environment_of, moment, schema, validate
 
 REF = EnvironmentRef("222222222222", "us-east-1", "data")
 ABOUT = {"account": "222222222222", "region": "us-east-1", "name": "data"}
@@ -18,6 +19,7 @@ def event(detail: Any, **more: Any) -> dict[str, Any]:
         "detail-type": "MWAA Environment Status Change",
         "account": "222222222222",
         "region": "us-east-1",
+        "time": "2026-11-22T12:00:00Z",
         "resources": [],
         "detail": detail,
     } | more
@@ -104,10 +106,19 @@ def test_a_request_names_its_environment() -> None:
     assert environment_of(asked) == REF
 
 
+@pytest.mark.parametrize("region", ["us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "ap-southeast-10"])
+def test_a_request_may_be_for_any_region(region: str) -> None:
+    asked = request({"environment": ABOUT | {"region": region}})
+    validate(asked)
+    assert environment_of(asked).region == region
+
+
 @pytest.mark.parametrize(
     "detail",
     [
         {},
+        {"environment": ABOUT | {"region": "us-1"}},
+        {"environment": ABOUT | {"region": "us-east-100"}},
         {"environment": None},
         {"environment": {}},
         {"environment": ABOUT | {"account": "1"}},
@@ -145,3 +156,14 @@ def test_a_schema_is_read_once() -> None:
 def test_a_fact_names_its_environment_if_it_has_one() -> None:
     assert Fact("Endpoints Ready", REF, {"endpoints": {}}).as_detail() == {"environment": ABOUT, "endpoints": {}}
     assert Fact("Environment Needs Attention", None, {"cause": "x"}).as_detail() == {"cause": "x"}
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", 5])
+def test_an_event_without_a_time_is_taken_to_happen_now(text: object) -> None:
+    before = datetime.now(UTC)
+    assert before <= moment(text) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("text", ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00", "2026-11-22T13:00:00+01:00"])
+def test_an_event_says_when_it_happened(text: str) -> None:
+    assert moment(text) == datetime(2026, 11, 22, 12, tzinfo=UTC)

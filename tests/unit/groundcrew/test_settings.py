@@ -13,6 +13,7 @@ ENV = {
     "GROUNDCREW_STACK": "gc",
     "GROUNDCREW_MODE": "act",
     "GROUNDCREW_LOOK_AGAIN_SECONDS": "30",
+    "GROUNDCREW_LATE_AFTER_HOURS": "4",
     "GROUNDCREW_SPOKE_ACCOUNTS": "111111111111, 222222222222,",
     "GROUNDCREW_SPOKE_REGIONS": "eu-west-3",
 }
@@ -22,6 +23,12 @@ def test_settings_are_what_the_template_sets() -> None:
     found = Settings.from_env(ENV)
     assert (found.region, found.look_again_seconds) == ("eu-west-3", 30)
     assert (found.spoke_accounts, found.spoke_regions) == (("111111111111", "222222222222"), ("eu-west-3",))
+
+
+@pytest.mark.parametrize("named", ["222222222222", "222222222222,111111111111", "111111111111,222222222222"])
+def test_the_hub_is_always_looked_after_and_once(named: str) -> None:
+    found = Settings.from_env(ENV | {"GROUNDCREW_SPOKE_ACCOUNTS": named})
+    assert found.spoke_accounts == ("111111111111", "222222222222")
 
 
 @pytest.mark.parametrize("missing", sorted(ENV))
@@ -37,7 +44,8 @@ def test_all_missing_variables_are_named_at_once() -> None:
     with pytest.raises(PermanentError) as caught:
         Settings.from_env({})
     assert caught.value.what == (
-        "not set: ACCOUNT, BUS, LOOK_AGAIN_SECONDS, MODE, PARTITION, REGION, SPOKE_ACCOUNTS, SPOKE_REGIONS, STACK"
+        "not set: ACCOUNT, BUS, LATE_AFTER_HOURS, LOOK_AGAIN_SECONDS, MODE, PARTITION, REGION,"
+        " SPOKE_ACCOUNTS, SPOKE_REGIONS, STACK"
     )
 
 

@@ -27,7 +27,7 @@ class HandQueue:
 
 
 def record(name: str, received: int = 1, body: str | None = None) -> dict[str, Any]:
-    event = {"id": name, "source": "s", "detail-type": "d", "account": "a", "region": "r", "detail": {}}
+    event = {"id": name, "source": "s", "detail-type": "d", "account": "1" * 12, "region": "r", "detail": {}}
     return {
         "messageId": name,
         "receiptHandle": name,
