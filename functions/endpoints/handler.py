@@ -72,7 +72,7 @@ def _reconcile(envelope: Envelope, reconciler: Reconciler) -> Outcome:
     config = reconciler.settings
     environment = _accepted(envelope, config)
     try:
-        outcome = reconciler.plan(environment, envelope.time, _leftovers(envelope))
+        outcome = reconciler.plan(environment, envelope.time, _leftovers(envelope, config))
     except PermanentError as error:
         if not _dry(envelope):
             seen = Outcome(reconciler.status, (), reconciler.pending_for, refused=(Finding.of(explained(error)),))
@@ -125,9 +125,12 @@ def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
     return environment
 
 
-def _leftovers(envelope: Envelope) -> tuple[str, ...]:
-    """Accounts that the sweep names; the detail of MWAA's own event names none, for nobody vouches for it."""
-    return tuple(envelope.detail.get("leftovers", ())) if envelope.source == FACT else ()
+def _leftovers(envelope: Envelope, config: Settings) -> tuple[str, ...]:
+    """Accounts that the sweep names, of those that are looked after; MWAA's own event names none, for nobody vouches
+    for its detail.
+    """
+    named = envelope.detail.get("leftovers", ()) if envelope.source == FACT else ()
+    return tuple(account for account in named if account in config.spoke_accounts)
 
 
 def _dry(envelope: Envelope) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SECOND_REGION = "eu-west-3"
 REGIONS = (REGION, SECOND_REGION)
 SCHEMAS = Path(__file__).resolve().parents[3] / "events/schemas"
 SCHEDULE = "groundcrew-sweep"
+QUEUES = ("groundcrew-endpoints", "groundcrew-endpoints-routine")
 
 PATIENCE_SECONDS = 25.0
 TURN_SECONDS = 1.0  # how far the clock is turned at each look
@@ -95,25 +97,27 @@ class Deployed:
     def until_idle(self) -> None:
         """Wait until no work is waiting or being done."""
         sqs = self.aws.client("sqs", HUB)
-        url = sqs.get_queue_url(QueueName="groundcrew-endpoints")["QueueUrl"]
+        urls = [sqs.get_queue_url(QueueName=queue)["QueueUrl"] for queue in QUEUES]
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
         def idle() -> bool:
-            counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            return not any(map(int, counts.values()))
+            shown = (sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] for url in urls)
+            return not any(int(count) for counts in shown for count in counts.values())
 
-        self.until(idle, "an empty queue")
+        self.until(idle, "empty queues")
 
     def clear(self) -> None:
         """Take away the environments of a test, and see that Groundcrew leaves nothing behind."""
-        while self.made:
-            environment = self.made.pop()
+        made, self.made = self.made, []
+        for environment in made:
             self.until(lambda e=environment: e.status() not in ("CREATING", "UPDATING"), "rest")  # type: ignore[misc]
             if environment.status() not in ("DELETING", "DELETED"):
                 environment.delete()
+        for environment in made:
             self.until_status(environment, "DELETED")
-            if environment.endpoints() or environment.groups():
-                self.sweep()
+        if any(environment.endpoints() or environment.groups() for environment in made):
+            self.sweep()
+        for environment in made:
             self.until_gone(environment)
             self.release(environment)
 
@@ -135,8 +139,9 @@ class Deployed:
         return json.loads(text) if text else None
 
     def sweep(self) -> dict[str, int]:
-        """Sweep now; what the sweep says."""
-        return dict(self.invoke("sweep", {}))
+        """Sweep now, by the cloud's clock, as the schedule does; what the sweep says."""
+        now = datetime.fromtimestamp(self.cloud.now(), UTC)
+        return dict(self.invoke("sweep", {"time": now.isoformat()}))
 
     def request(self, environment: Environment, sender: str = "", **detail: Any) -> None:
         """Ask for a reconcile as people do: on the default bus of an account, the environment's own by default."""
@@ -176,6 +181,29 @@ class Deployed:
     def denied(self, action: str, role: str = "", since: int = 0) -> list[dict[str, Any]]:
         """The refused calls of a role."""
         return [call for call in self.cloud.calls(since, role=role, action=f"^{action}$") if not call["allowed"]]
+
+    def say_status(self, environment: Environment, status: str) -> None:
+        """MWAA's event about a status, in case it was lost."""
+        event = {
+            "Source": "aws.airflow",
+            "DetailType": "MWAA Environment Status Change",
+            "Resources": [environment.arn],
+            "Detail": json.dumps({"name": environment.name, "status": status}),
+        }
+        self.cloud.put_aws_event(environment.account, environment.region, event)
+
+    @contextmanager
+    def policy(self, **document: str) -> Iterator[str]:
+        """The name of a policy for environments' endpoints."""
+        ssm, name = self.aws.client("ssm", HUB), unique("policy")
+        ssm.put_parameter(Name=f"/groundcrew/endpoints/{name}", Type="String", Value=json.dumps(document))
+        yield name
+        ssm.delete_parameter(Name=f"/groundcrew/endpoints/{name}")
+
+    def alarm(self, name: str) -> str:
+        """The state of an alarm."""
+        (shown,) = self.aws.client("cloudwatch", HUB).describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return str(shown["StateValue"])
 
     # ------------------------------------------------------------------------------------------------------ facts
     def facts(self, detail_type: str, environment: Environment | None = None) -> list[Fact]:
@@ -244,6 +272,35 @@ class Deployed:
             yield
         finally:
             iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(document))
+
+    @contextmanager
+    def missing(self, role: str, account: str) -> Iterator[None]:
+        """A spoke role that is not there."""
+        iam = self.aws.client("iam", account)
+        kept = iam.get_role(RoleName=role)["Role"]
+        policies = {
+            name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        }
+        for name in policies:
+            iam.delete_role_policy(RoleName=role, PolicyName=name)
+        iam.delete_role(RoleName=role)
+        try:
+            yield
+        finally:
+            trust = json.dumps(kept["AssumeRolePolicyDocument"])
+            iam.create_role(RoleName=role, Path=kept["Path"], AssumeRolePolicyDocument=trust)
+            for name, document in policies.items():
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+    @contextmanager
+    def unshared(self, network: Network, account: str) -> Iterator[None]:
+        """A network that is not shared with an account any more."""
+        self.cloud.unshare(network.subnet_ids, [account])
+        try:
+            yield
+        finally:
+            self.cloud.share(network.subnet_ids, [account])
 
     @contextmanager
     def scheduled(self) -> Iterator[None]:

@@ -1,8 +1,7 @@
 """What belongs to others in the same VPC stays as it is; what is Groundcrew's own is kept as it should be."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -124,14 +123,6 @@ def test_no_way_to_the_queue_is_reported(groundcrew: Deployed) -> None:
     assert [finding["cause"] for finding in findings] == ["NoWayToQueue"]
 
 
-@contextmanager
-def endpoints_policy(groundcrew: Deployed, **document: str) -> Iterator[str]:
-    ssm, name = groundcrew.aws.client("ssm", HUB), unique("closed")
-    ssm.put_parameter(Name=f"/groundcrew/endpoints/{name}", Type="String", Value=json.dumps(document))
-    yield name
-    ssm.delete_parameter(Name=f"/groundcrew/endpoints/{name}")
-
-
 Rule = tuple[int, int, list[str], int]
 
 
@@ -151,7 +142,7 @@ def test_a_policy_that_makes_an_sqs_endpoint_and_admits_two_ports(groundcrew: De
         {"Name": "tag:groundcrew:purpose", "Values": ["sqs"]},
         {"Name": "tag:groundcrew:stack", "Values": ["*"]},
     ]
-    with endpoints_policy(groundcrew, admit="service-ports", sqs="create") as name:
+    with groundcrew.policy(admit="service-ports", sqs="create") as name:
         environment = groundcrew.environment(SPOKE, closed, tags={"groundcrew:endpoints": name})
         groundcrew.until_status(environment, "AVAILABLE")
         groundcrew.until_idle()
