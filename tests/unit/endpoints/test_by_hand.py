@@ -1,5 +1,6 @@
 """What people do by hand meanwhile: make endpoints and groups, change or delete ours."""
 
+from endpoints.act import TOKENS
 from tests.unit.stage import HUB, SPOKE, Stage, status_event
 
 GROUP = "groundcrew-data-abe42c81"
@@ -58,7 +59,7 @@ def test_a_tag_that_somebody_strips_from_ours_is_written_again(stage: Stage) -> 
 def test_an_endpoint_deleted_by_hand_again_and_again_is_tried_later(stage: Stage) -> None:
     """EC2 remembers a client token for a day, and answers with what it made then."""
     environment = stage.environment(stage.vpc(HUB, SPOKE)[1], access="PUBLIC_ONLY")
-    for _ in range(3):
+    for _ in range(TOKENS):
         stage.deliver(status_event(environment))
         (endpoint,) = stage.aws.endpoints()
         stage.aws.ec2.call("DeleteVpcEndpoints", stage.spoke(HUB), {"VpcEndpointIds": [endpoint.endpoint_id]})

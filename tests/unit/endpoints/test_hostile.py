@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from endpoints import sqs_policy
@@ -334,7 +334,7 @@ def deliver_and_judge(stage: Stage, event: Any) -> None:
 
 
 def test_any_json_as_a_message(stage: Stage) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(ANYTHING)
     def check(body: Any) -> None:
         assert refused(stage, json.dumps(body)) == "MalformedEvent"
@@ -345,7 +345,7 @@ def test_any_json_as_a_message(stage: Stage) -> None:
 def test_any_json_anywhere_in_an_event(stage: Stage) -> None:
     environment = stage.running(stage.vpc(HUB, SPOKE)[1])
 
-    @settings(max_examples=250, deadline=None)
+    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         KINDS,
         st.dictionaries(st.sampled_from(ENVELOPE), ANYTHING, max_size=2),

