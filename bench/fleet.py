@@ -1,28 +1,37 @@
 """Part ``fleet``: the sweep's cold start, and what a sweep of many environments takes."""
 
 from pathlib import Path
-from typing import Any
 
+from bench import scale
 from bench.cold_start import compare
-from bench.lambda_process import HUB, REGION, Code, function_process
+from bench.lambda_process import HUB, Code, function_process
 from bench.results import Figure, NotMeasured, figure
-from bench.world import SPOKE, Built, World, world
-from localcloud.model.caller import Caller
-from localcloud.model.environment import Environment
+from bench.world import SPOKE, Built, World, plug_in, world
 
 BARE = Code(Path(__file__).parent / "bare", "bare_sweep.handler")
-SIZES = (10, 100)
+SIZES = (10, 100, 1000)
 MOST_ACCOUNTS = 50
 RUNS = 3
-STACK_TAG = f"{HUB}/{REGION}/groundcrew"
+MOST_MEMORY = 256
+"""MB that a sweep may take: half of what the function has."""
+GROWTH = 1.2
+"""What an environment may cost in a fleet ten times as large, in terms of what it costs in the smaller one."""
 
 
 def measure(built: Built) -> list[Figure]:
     """All figures of this part."""
     figures = _cold_start(built)
-    for size in SIZES:
-        figures += _sweep(built, size)
-    return figures
+    sweeps = {size: _sweep(built, size) for size in SIZES}
+    figures += [one for size in SIZES for one in sweeps[size]]
+    figures += [
+        figure(f"fleet.sweep_growth_{what}", [large.value / small.value / times], "ratio", against, GROWTH)
+        for small, large, what, times in (
+            (sweeps[100][0], sweeps[1000][0], "calls", 1),
+            (sweeps[100][1], sweeps[1000][1], "seconds", 10),
+        )
+        for against in ["an environment of 1,000 and one of 100"]
+    ]
+    return figures + scale.measure()
 
 
 def _cold_start(built: Built) -> list[Figure]:
@@ -51,7 +60,7 @@ def _sweep(built: Built, size: int) -> list[Figure]:
     return [
         figure(f"fleet.sweep_{size}_calls_per_environment", calls, "calls", f"{fleet_of}; STS counted"),
         figure(f"fleet.sweep_{size}_seconds", seconds, "s", f"{fleet_of}; cold, AWS answers at once"),
-        figure(f"fleet.sweep_{size}_peak_memory", peaks, "MB", "the function's process"),
+        figure(f"fleet.sweep_{size}_peak_memory", peaks, "MB", "the function's process", MOST_MEMORY),
     ]
 
 
@@ -60,35 +69,5 @@ def _fill(fleet: World, spokes: list[str], each: int) -> None:
     for account in spokes:
         subnets = fleet.subnets(HUB, account)
         for number in range(each):
-            _plug_in(fleet, fleet.pending(subnets, account, f"orders-{number}"))
+            plug_in(fleet.aws, fleet.pending(subnets, account, f"orders-{number}"))
     fleet.aws.clock.advance(300)
-
-
-def _plug_in(place: World, environment: Environment) -> None:
-    """Make what Groundcrew would make, without it: a group, and endpoints with its tags."""
-    caller = Caller(HUB, REGION)
-    vpc = place.aws.network.subnets(REGION)[environment.subnets[0]]["VpcId"]
-    tags = {"groundcrew:environment": environment.arn, "groundcrew:stack": STACK_TAG}
-    group = place.aws.ec2.call(
-        "CreateSecurityGroup",
-        caller,
-        {"GroupName": environment.name, "Description": "d", "VpcId": vpc, **_tagged("security-group", tags)},
-    )["GroupId"]
-    pairs = [{"GroupId": one, "UserId": environment.caller.account} for one in environment.groups]
-    place.aws.ec2.call(
-        "AuthorizeSecurityGroupIngress",
-        caller,
-        {"GroupId": group, "IpPermissions": [{"IpProtocol": "-1", "UserIdGroupPairs": pairs}]},
-    )
-    for service in filter(None, (environment.database_service, environment.webserver_service)):
-        request = {"VpcId": vpc, "ServiceName": service, "VpcEndpointType": "Interface", "SecurityGroupIds": [group]}
-        place.aws.ec2.call(
-            "CreateVpcEndpoint",
-            caller,
-            {**request, "SubnetIds": list(environment.subnets), **_tagged("vpc-endpoint", tags)},
-        )
-
-
-def _tagged(kind: str, tags: dict[str, str]) -> dict[str, Any]:
-    items = [{"Key": key, "Value": value} for key, value in tags.items()]
-    return {"TagSpecifications": [{"ResourceType": kind, "Tags": items}]}

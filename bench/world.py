@@ -12,11 +12,16 @@ from typing import Any
 from bench.aws_server import event_message, served, variables
 from bench.lambda_process import HUB, INTERPRETER, REGION, ROOT, Code
 from bench.results import NotMeasured
+from endpoints.ownership import QUEUE, Owner
+from endpoints.planner import group_name
+from groundcrew.environment import EnvironmentRef
 from localcloud.cloud import Cloud
 from localcloud.inprocess import InProcessAws, StillClock
+from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 
 SPOKE = "222222222222"
+STACK_TAG = f"{HUB}/{REGION}/groundcrew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,39 @@ def world(accounts: Sequence[str] = (HUB, SPOKE)) -> Iterator[World]:
     aws.parameters["/groundcrew/endpoints/default"] = '{"admit": "all-traffic", "sqs": "report"}'
     with served(aws) as url:
         yield World(aws, url, accounts)
+
+
+def plug_in(aws: InProcessAws, environment: Environment) -> None:
+    """Make what Groundcrew would make, without it: a group, and endpoints with its tags."""
+    caller = Caller(environment.owner, REGION)
+    vpc = aws.network.subnets(REGION)[environment.subnets[0]]["VpcId"]
+    name = group_name(EnvironmentRef(environment.caller.account, REGION, environment.name))
+    request = {
+        "GroupName": name,
+        "Description": "d",
+        "VpcId": vpc,
+        **_tagged("security-group", environment, "endpoints"),
+    }
+    group = aws.ec2.call("CreateSecurityGroup", caller, request)["GroupId"]
+    pairs = [{"GroupId": one, "UserId": environment.caller.account} for one in environment.groups]
+    rules = [{"IpProtocol": "-1", "UserIdGroupPairs": pairs}]
+    aws.ec2.call("AuthorizeSecurityGroupIngress", caller, {"GroupId": group, "IpPermissions": rules})
+    services = {"database": environment.database_service, "webserver": environment.webserver_service}
+    for purpose, service in services.items():
+        if service:
+            request = {
+                "VpcId": vpc,
+                "ServiceName": service,
+                "VpcEndpointType": "Interface",
+                "SecurityGroupIds": [group],
+            }
+            tags = _tagged("vpc-endpoint", environment, purpose)
+            aws.ec2.call("CreateVpcEndpoint", caller, {**request, "SubnetIds": list(environment.subnets), **tags})
+
+
+def _tagged(kind: str, environment: Environment, purpose: str) -> dict[str, Any]:
+    tags = Owner(STACK_TAG, "aws").tags(environment.arn, purpose) | {QUEUE: environment.queue}
+    return {"TagSpecifications": [{"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,10 @@ from groundcrew.errors import AlreadyExists, NotFound, PermanentError, Transient
 from groundcrew.observability import count, logger
 
 TRIES = 3
-"""How often a name or a client token that is taken is replaced by the next one."""
+"""How often a name that is taken is replaced by the next one."""
+
+TOKENS = 8
+"""How often a client token is. An endpoint that fails uses one up, and each sweep makes it anew: five times an hour."""
 
 
 def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> list[PermanentError]:
@@ -184,7 +187,7 @@ def _create_endpoint(action: CreateEndpoint, network: Network, group_id: str) ->
         request["PrivateDnsEnabled"] = action.private_dns
     seed = [sorted(request.items()), sorted(action.tags.items()), int(time.time() // 3600)]
     dead: list[str] = []
-    for _ in range(TRIES):
+    for _ in range(TOKENS):
         token = hashlib.sha256(repr([*seed, dead]).encode()).hexdigest()
         made = network.create_endpoint(request | {"ClientToken": token}, action.tags)
         if made.counts:

@@ -69,7 +69,7 @@ class Reconciler:
         except NotFound:
             return Outcome("DELETED", self._removals(ref, leftovers))
         self.status, self.pending_for = environment.status, environment.pending_for(now)
-        live, owner_account = self._live(environment)
+        live, owner_account = self._live(environment, leftovers)
         plans = (live, *self._left_behind(environment, owner_account, leftovers))
         return Outcome(environment.status, plans, self.pending_for if live.waits_for else None)
 
@@ -80,7 +80,7 @@ class Reconciler:
             plan, Network(self.roles, plan.account, region), ObservedNetwork(self.roles, plan.account, region)
         )
 
-    def _live(self, environment: Environment) -> tuple[Plan, str | None]:
+    def _live(self, environment: Environment, leftovers: tuple[str, ...]) -> tuple[Plan, str | None]:
         """The plan for an environment that exists, and the account that owns its subnets, if that mattered."""
         ref = environment.ref
         name = environment.policy_name("endpoints") or DEFAULT
@@ -94,7 +94,7 @@ class Reconciler:
             return Plan(ref, ref.account, idle, wait=wait, waits_for="DatabaseServiceMissing" if wait else ""), None
         policy = Policy.read(name, parameters.document(Policy.parameter(name), self.settings.region))
         subnet = self._subnet(environment)
-        return plan_environment(self._observe(environment, subnet), policy, self.owner), subnet.owner
+        return plan_environment(self._observe(environment, subnet, leftovers), policy, self.owner), subnet.owner
 
     def _subnet(self, environment: Environment) -> Subnet:
         """One of the environment's subnets: all are in one VPC, of one account."""
@@ -121,10 +121,11 @@ class Reconciler:
             )
         return subnets[0]
 
-    def _observe(self, environment: Environment, subnet: Subnet) -> Observed:
+    def _observe(self, environment: Environment, subnet: Subnet, leftovers: tuple[str, ...]) -> Observed:
         """Look at the owner's network, and no closer than the environment's status calls for."""
         network = ObservedNetwork(self.roles, subnet.owner, environment.ref.region)
-        site = self._site(environment.ref, subnet.owner)
+        # A group of ours is the last to go, so it shows the way to other VPCs; what has lost its group, the sweep sees.
+        site = self._site(environment.ref, subnet.owner, None if subnet.owner in leftovers else subnet.vpc_id)
         if environment.status not in WAITING:
             # It runs or is being changed, so its queue and whatever endpoints it has do their work.
             return Observed(environment, site, subnet.vpc_id)
@@ -185,9 +186,15 @@ class Reconciler:
         except AccessDenied:
             return True
 
-    def _site(self, ref: EnvironmentRef, account: str) -> Site:
+    def _site(self, ref: EnvironmentRef, account: str, vpc_id: str | None = None) -> Site:
+        """What matters to an environment in an account: in one VPC and in those with groups of ours for it, or all.
+
+        All is dear where one account owns the VPCs of a fleet: each look would read every environment's endpoints.
+        """
         network = ObservedNetwork(self.roles, account, ref.region)
-        return Site(account, ref.region, tuple(network.endpoints()), tuple(network.groups(self._tags(ref))))
+        groups = network.groups(self._tags(ref))
+        vpc_ids = {vpc_id, *(group.vpc_id for group in groups)} if vpc_id else ()
+        return Site(account, ref.region, tuple(network.endpoints(vpc_ids=vpc_ids)), tuple(groups))
 
     def _tags(self, ref: EnvironmentRef) -> dict[str, str]:
         return {STACK: self.owner.stack_tag, ENVIRONMENT: ref.arn(self.settings.partition)}

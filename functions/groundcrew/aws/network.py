@@ -36,9 +36,11 @@ class ObservedNetwork:
             found = self._ec2.describe_subnets(SubnetIds=list(ids))["Subnets"]
         return [Subnet(id=subnet["SubnetId"], vpc_id=subnet["VpcId"], owner=subnet["OwnerId"]) for subnet in found]
 
-    def endpoints(self, *, stack_tag: str | None = None) -> list[VpcEndpoint]:
-        """The interface endpoints of the account and Region; those of a stack only, if asked so."""
+    def endpoints(self, *, stack_tag: str | None = None, vpc_ids: Iterable[str] = ()) -> list[VpcEndpoint]:
+        """The interface endpoints of the account and Region; those of a stack or of some VPCs only, if asked so."""
         filters: list[Any] = [{"Name": "vpc-endpoint-type", "Values": ["Interface"]}]
+        if vpc_ids:
+            filters.append({"Name": "vpc-id", "Values": sorted(vpc_ids)})
         if stack_tag:
             filters.append({"Name": "tag:groundcrew:stack", "Values": [stack_tag]})
         with translated(f"ec2:DescribeVpcEndpoints {self._where}"):

@@ -200,11 +200,6 @@ class Deployed:
         yield name
         ssm.delete_parameter(Name=f"/groundcrew/endpoints/{name}")
 
-    def alarm(self, name: str) -> str:
-        """The state of an alarm."""
-        (shown,) = self.aws.client("cloudwatch", HUB).describe_alarms(AlarmNames=[name])["MetricAlarms"]
-        return str(shown["StateValue"])
-
     # ------------------------------------------------------------------------------------------------------ facts
     def facts(self, detail_type: str, environment: Environment | None = None) -> list[Fact]:
         """The facts of a type that were announced so far (about an environment), each valid by its schema."""
