@@ -93,7 +93,17 @@ def _state(directory: Path) -> dict[str, object] | None:
         state: dict[str, object] = json.loads((directory / "state.json").read_text())
     except FileNotFoundError:
         return None
-    return state if _alive(int(str(state["pid"]))) else None
+    pid = int(str(state["pid"]))
+    return state if _alive(pid) and _is_ours(pid, directory) else None
+
+
+def _is_ours(pid: int, directory: Path) -> bool:
+    """Whether a process is the server of this directory: after a reboot its number may be another's."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
+    return "localcloud" in words and str(directory.resolve()) in words
 
 
 def _running(directory: Path) -> Client | None:

@@ -75,7 +75,7 @@ class Fleet:
         params: dict[str, Any] = {"Name": environment.name, "WebserverAccessMode": access}
         if more_groups and len(environment.groups) < 3:
             caller = environment.caller
-            name = f"more-{environment.name}-{len(environment.groups)}-{environment.created}"
+            name = self.stage.aws.ids.new("more-", 8)
             group = self.stage.aws.security_group(caller.account, self.vpc_of(environment), name)
             params["NetworkConfiguration"] = {"SecurityGroupIds": [*environment.groups, group]}
         self.stage.aws.mwaa.call("UpdateEnvironment", environment.caller, params)
@@ -104,7 +104,7 @@ class Fleet:
         if environment.database_service is None:
             return
         caller = Caller(environment.owner, REGION)
-        name = f"theirs-{len(self.stage.aws.ec2.groups._groups)}"
+        name = self.stage.aws.ids.new("theirs-", 8)
         group = self.stage.aws.security_group(environment.owner, self.vpc_of(environment), name)
         pairs = [{"GroupId": one, "UserId": environment.caller.account} for one in environment.groups]
         rule = {"IpProtocol": "-1", "UserIdGroupPairs": pairs if right else [{"GroupId": group}]}
