@@ -19,6 +19,7 @@ from localcloud.cloud import Cloud
 from localcloud.inprocess import InProcessAws, StillClock
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
+from localcloud.protocol import query
 
 SPOKE = "222222222222"
 STACK_TAG = f"{HUB}/{REGION}/groundcrew"
@@ -66,7 +67,9 @@ class World:
         """The message that MWAA's event about an environment becomes."""
         event = json.loads((ROOT / "events/mwaa-environment-status-change.json").read_text())
         about = {"account": environment.caller.account, "resources": [environment.arn]}
-        return event_message(event | about | {"detail": {"name": environment.name, "status": environment.status}})
+        now = {"time": query.iso(self.aws.clock.now())}
+        detail = {"detail": {"name": environment.name, "status": environment.status}}
+        return event_message(event | about | now | detail)
 
     def request(self, environment: Environment, **detail: Any) -> dict[str, Any]:
         """A request about an environment, as a function is invoked with it by hand."""
