@@ -10,6 +10,7 @@ from endpoints.sqs_policy import admits, others, sid
 from localcloud.model.caller import Caller
 from localcloud.model.endpoint import Endpoint
 from localcloud.model.environment import Environment
+from localcloud.model.groups import Group
 from localcloud.protocol import query
 from tests.unit.endpoints.test_at_once import in_the_middle
 from tests.unit.stage import DEFAULT_POLICY, HUB, REGION, SPOKE, SPOKE2, STACK_TAG, Stage
@@ -37,6 +38,7 @@ class Fleet:
     untraceable: set[str] = field(default_factory=set)  # queues that no resource of ours need name any more
     problems: list[str] = field(default_factory=list)
     _queues: dict[str, set[str]] = field(default_factory=dict)  # of all lives of a name
+    _groups: dict[str, Group] = field(default_factory=dict)  # all that there ever were
     _delivered: int = 0
     _journal: int = 0
     _before: Snapshot = field(default_factory=dict)
@@ -226,6 +228,7 @@ class Fleet:
     def not_ours(self) -> Snapshot:
         """Everything without our tags; of the policy that we may write, the statements that are not ours."""
         ec2 = self.stage.aws.ec2
+        self._groups |= ec2.groups._groups
         endpoints: Snapshot = {
             e.endpoint_id: (tuple(e.subnets), tuple(e.groups), _policy(e), tuple(e.tags.items()), e.gone_at)
             for e in ec2.endpoints._endpoints.values()
@@ -243,7 +246,13 @@ class Fleet:
         entries = self.stage.aws.journal[self._journal :]
         self._journal += len(entries)
         known = self.stage.aws.ec2.endpoints._endpoints
-        return [
+        groups = [
+            f"{entry.attempt.params['GroupId']} was deleted without proof"
+            for entry in entries
+            if entry.operation == "ec2:DeleteSecurityGroup" and entry.effect
+            if not self._group_may_go(self._groups[entry.attempt.params["GroupId"]])
+        ]
+        return groups + [
             f"{endpoint_id} ({known[endpoint_id].tags}) was deleted without proof"
             for entry in entries
             if entry.operation == "ec2:DeleteVpcEndpoints" and entry.effect
@@ -251,7 +260,13 @@ class Fleet:
             if not self._may_go(known[endpoint_id])
         ]
 
+    def _group_may_go(self, group: Group) -> bool:
+        alive = [e for e in self.environments if e.arn == group.tags.get(ENVIRONMENT)]
+        return _ours(group.tags) and all(self.vpc_of(e) != group.vpc_id for e in alive)
+
     def _may_go(self, endpoint: Endpoint) -> bool:
+        if not _ours(endpoint.tags):
+            return False
         alive = [e for e in self.environments if e.arn == endpoint.tags.get(ENVIRONMENT)]
         if not alive:
             return True
