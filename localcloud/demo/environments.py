@@ -157,7 +157,11 @@ def _foreign_changes(setting: Setting, before: dict[str, str], watched: list[Wat
     """What happened to resources that are not Groundcrew's, besides the environments' own groups."""
     now = foreign_resources(setting.aws, (HUB, *SPOKES), REGION)
     groups = {group_id for one in watched for group_id in one.environment.group_ids}
-    changed = [f"{one} is not Groundcrew's and should be as before" for one in before if now.get(one) != before[one]]
+    changed = [
+        f"{one} is not Groundcrew's and should be as before: {before[one]}, not {now.get(one, 'gone')}"
+        for one in before
+        if now.get(one) != before[one]
+    ]
     new = [one for one in now if one not in before and one not in groups]
     return changed + [f"{one} should carry Groundcrew's tags" for one in new]
 

@@ -17,6 +17,7 @@ from localcloud.fleet import Network
 from localcloud.installation import HUB, REGION, SPOKES, deploy_hub, deploy_shared_vpc, deploy_spoke
 
 LOOK_SECONDS = 0.2
+SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,16 @@ def _shared_vpc(cloud: Client) -> tuple[Network, deploy.Deployed]:
     network, stack = deploy_shared_vpc(cloud)
     ec2 = Aws(cloud).client("ec2", HUB, REGION)
     group = ec2.create_security_group(GroupName="billing", Description="Another team", VpcId=network.vpc_id)["GroupId"]
-    ec2.create_vpc_endpoint(
+    endpoint_id = ec2.create_vpc_endpoint(
         VpcEndpointType="Interface",
         VpcId=network.vpc_id,
         ServiceName=f"com.amazonaws.{REGION}.sqs",
         SubnetIds=list(network.subnet_ids),
         SecurityGroupIds=[group],
-    )
+    )["VpcEndpoint"]["VpcEndpointId"]
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while ec2.describe_vpc_endpoints(VpcEndpointIds=[endpoint_id])["VpcEndpoints"][0]["State"] != "available":
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{endpoint_id}, the other team's endpoint, did not become available")
+        time.sleep(LOOK_SECONDS)
     return network, stack
