@@ -22,15 +22,20 @@ export SAM_CLI_TELEMETRY := 0
 # `sam validate` asks for a Region and for nothing else.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-SOURCES := $(wildcard functions localcloud tests bench)
+SOURCES := $(wildcard functions layers/airflow/plugins/groundcrew_listener localcloud tests bench)
 PLAIN_TEMPLATES := $(wildcard spoke/template.yaml examples/*/*.yaml)
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
 # The local cloud needs every environment: itself, the SAM CLI, and the interpreter of the functions.
 ENVIRONMENTS := .venv/.ready .tools/sam/.ready .tools/cloud/.ready .tools/runtime/.ready
 
+# The versions that every test run and the demonstration need for real.
+AIRFLOWS := .tools/airflow-2.10.3/.ready .tools/airflow-3.3.1/.ready
+# All that there is a lock for.
+MATRIX := $(patsubst localcloud/airflow/requirements-%.txt,%,$(wildcard localcloud/airflow/requirements-*.txt))
+
 ##@ Run
 
-demo: $(ENVIRONMENTS) ## deploy to the local cloud and watch environments get their endpoints (KEEP=1: leave it running)
+demo: $(ENVIRONMENTS) $(AIRFLOWS) wheel ## deploy to the local cloud and watch environments get their endpoints (KEEP=1: leave it running)
 	$(PYTHON) -m localcloud.demo $(if $(KEEP),--keep)
 
 cloud-up: $(ENVIRONMENTS) ## start the local cloud in the background
@@ -39,14 +44,19 @@ cloud-up: $(ENVIRONMENTS) ## start the local cloud in the background
 cloud-down: .venv/.ready ## stop it
 	$(PYTHON) -m localcloud down
 
-bench: $(ENVIRONMENTS) ## measure what the documentation claims (PART=endpoints: one part)
+bench: $(ENVIRONMENTS) $(AIRFLOWS) ## measure what the documentation claims (PART=endpoints: one part)
 	$(PYTHON) -m bench $(PART)
 
 ##@ Check
 
-test: $(ENVIRONMENTS) .tools/aws/.ready ## all tests, and every branch of the planner
+test: $(ENVIRONMENTS) $(AIRFLOWS) .tools/aws/.ready wheel ## all tests, and every branch of the planners
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
-	$(PYTHON) -m coverage report --include='functions/endpoints/plan*.py' --fail-under=100
+	$(PYTHON) -m coverage report --include='functions/*/plan*.py' --fail-under=100
+
+test-matrix: $(MATRIX:%=test-airflow-%) ## the tests on real Airflow, in every version there is a lock for
+
+test-airflow-%: .venv/.ready .tools/airflow-%/.ready
+	LIVE_AIRFLOWS=$* $(PYTHON) -m pytest tests/airflow
 
 test-unit: .venv/.ready .tools/runtime/.ready ## the tests that need no cloud
 	$(PYTHON) -m pytest tests/unit
@@ -86,6 +96,10 @@ format: .venv/.ready ## format the code, and fix what can be fixed
 build: .tools/sam/.ready ## build the application as `sam deploy` takes it
 	$(SAM) build
 
+# uv builds it itself, with nothing from elsewhere: always the same bytes.
+wheel: $(UV) ## build the listener for an environment's Airflow, into layers/airflow/plugins/dist
+	$(UV) build --offline --quiet --wheel layers/airflow/plugins
+
 # Without the developer's own index settings: the lock is for everybody.
 lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layer's requirements.txt
 	$(UV) lock --no-config --quiet
@@ -93,6 +107,7 @@ lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layer's requirement
 
 clean: ## remove all that make has made, environments included
 	-test ! -x $(PYTHON) || $(PYTHON) -m localcloud down
+	rm -rf layers/airflow/plugins/dist
 	rm -rf .aws-sam .demo .tools .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -102,7 +117,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: bench build check check-format check-hub check-lint check-lock check-shell check-templates check-types \
-	clean cloud-down cloud-up demo format help lock test test-unit
+	clean cloud-down cloud-up demo format help lock test test-matrix test-unit wheel
 
 EXPORT_LAYER = $(UV) export --frozen --quiet --only-group layer --no-header --no-annotate
 
@@ -121,5 +136,18 @@ endef
 .venv/.ready: uv.lock | $(UV)
 	$(call environment,dev)
 
-.tools/%/.ready: uv.lock | $(UV)
+$(foreach group,aws cloud postgres runtime sam,.tools/$(group)/.ready): .tools/%/.ready: uv.lock | $(UV)
 	$(call environment,$*)
+
+# Real Airflow, each version with its own lock, and the database it migrated. Airflow 2 ends with Python 3.12: where
+# there is neither 3.11 nor 3.12, it is not installed, and its tests are skipped.
+.tools/airflow-%/.ready: localcloud/airflow/requirements-%.txt localcloud/airflow/prepare.py .tools/postgres/.ready | $(UV)
+	@python=$$(env -u UV_PYTHON $(UV) python find --system '>=3.11,<3.13' 2>/dev/null || echo $(UV_PYTHON)); \
+	if [[ $* == 2.* ]] && ! "$$python" -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		echo "Airflow $* needs Python 3.11 or 3.12, and none was found: not installed" >&2; exit; \
+	fi; \
+	set -x; \
+	$(UV) venv --quiet --clear --no-project --python "$$python" $(@D); \
+	$(UV) pip sync --quiet --python $(@D)/bin/python $<; \
+	$(UV_PYTHON) -m localcloud.airflow prepare $*; \
+	touch $@
