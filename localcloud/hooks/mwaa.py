@@ -5,6 +5,7 @@ IAM: Service Authorization Reference, "Actions, resources, and condition keys fo
 Apache Airflow".
 """
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +15,10 @@ from ministack.services import mwaa
 from ministack.services.cloudformation import provisioners
 
 from localcloud.cloud import Cloud
-from localcloud.hooks import ec2, identity
+from localcloud.hooks import ec2, identity, vpc_calls
 from localcloud.model.caller import Caller
 from localcloud.model.errors import AwsError
+from localcloud.model.front_door import OPERATIONS, ROLES, FrontDoor, Visitor
 from localcloud.model.mwaa import Mwaa
 from localcloud.model.network import Record
 from localcloud.protocol import models, rest_json
@@ -26,11 +28,14 @@ Response = tuple[int, dict[str, str], bytes]
 PATIENCE_SECONDS = 120.0  # CloudFormation waits for an environment: for PENDING or better, or until it is gone
 
 
-def install(cloud: Cloud) -> None:
+def install(cloud: Cloud, address: str) -> FrontDoor:
+    """The front doors of all environments, whose command lines are served at ``address``."""
     model = Mwaa(cloud, ec2.model())
+    door = FrontDoor(model, time.time, address)  # CLI tokens are for functions, which keep the real time
     cloud.on_reset(model.clear)
+    cloud.on_reset(door.clear)
     identity.leave_authorization_to_handler([f"airflow:{name}" for name in models.service("mwaa").operation_names])
-    mwaa.handle_request = _handler(model)
+    mwaa.handle_request = _handler(model, door)
     resource = EnvironmentResource(model)
     provisioners._RESOURCE_HANDLERS["AWS::MWAA::Environment"] = {
         "create": resource.create,
@@ -38,9 +43,10 @@ def install(cloud: Cloud) -> None:
         "update_with_logical_id": True,
         "delete": resource.delete,
     }
+    return door
 
 
-def _handler(model: Mwaa) -> Any:
+def _handler(model: Mwaa, door: FrontDoor) -> Any:
     async def handle(method: str, path: str, headers: Any, body: bytes, query: Mapping[str, Sequence[str]]) -> Response:
         try:
             operation, params = rest_json.parse("mwaa", method, path, query, body)
@@ -49,12 +55,13 @@ def _handler(model: Mwaa) -> Any:
         who = ec2.caller()
         try:
             ec2.settle_default_groups(model.ec2, who.region)
-            _authorize(model, operation.name, who, params)
-            return (
-                200,
-                {"Content-Type": "application/json"},
-                rest_json.serialize(operation, model.call(operation.name, who, params)),
-            )
+            if operation.name in OPERATIONS:  # in a thread, for a real Airflow takes its time
+                visitor = _visitor(model, operation.name, who, params)
+                result = await asyncio.to_thread(door.call, operation.name, who, params, visitor)
+            else:
+                _authorize(model, operation.name, who, params)
+                result = model.call(operation.name, who, params)
+            return 200, {"Content-Type": "application/json"}, rest_json.serialize(operation, result)
         except AwsError as error:
             return _refusal(error)
 
@@ -62,7 +69,7 @@ def _handler(model: Mwaa) -> Any:
 
 
 def _refusal(error: AwsError) -> Response:
-    headers, body = rest_json.error(error.code, error.message)
+    headers, body = rest_json.error(error.code, error.message, error.members)
     return error.status, {**headers, "x-amzn-RequestId": new_uuid()}, body
 
 
@@ -76,8 +83,26 @@ def _authorize(model: Mwaa, operation: str, who: Caller, params: Record) -> None
     if keys := list(asked) or params.get("tagKeys"):
         context["aws:TagKeys"] = keys
     if not identity.authorize(f"airflow:{operation}", resource, context):
-        message = f"Not authorized to perform: airflow:{operation} on resource: {resource}"
-        raise AwsError("AccessDeniedException", message, 403)
+        raise _denied(operation, resource)
+
+
+def _visitor(model: Mwaa, operation: str, who: Caller, params: Record) -> Visitor:
+    """Who asks for an environment's Airflow; InvokeRestApi is allowed on the ARN of an Airflow role of it."""
+    roles: tuple[str, ...] = ROLES
+    if operation == "InvokeRestApi":
+        arns = {who.arn("airflow", f"role/{params['Name']}/{role}"): role for role in ROLES}
+        roles = tuple(arns[arn] for arn in identity.authorize_any("airflow:InvokeRestApi", list(arns)))
+        if not roles:
+            raise _denied(operation, next(iter(arns)))
+    else:
+        _authorize(model, operation, who, params)
+    trace = identity.current_request.get()[1]
+    return Visitor(identity.caller_name(), roles, vpc_calls.vpc_of(trace), trace)
+
+
+def _denied(operation: str, resource: str) -> AwsError:
+    message = f"Not authorized to perform: airflow:{operation} on resource: {resource}"
+    return AwsError("AccessDeniedException", message, 403)
 
 
 class EnvironmentResource:

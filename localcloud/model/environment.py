@@ -7,6 +7,7 @@ of it.
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.backend import Backend
 from localcloud.model.caller import Caller
 from localcloud.model.network import Record
 
@@ -49,6 +50,7 @@ class Environment:
     tags: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     managed: list[str] = field(default_factory=list)  # endpoints MWAA made for itself (EndpointManagement SERVICE)
+    airflow: Backend | None = None  # what runs in it
 
     @property
     def arn(self) -> str:

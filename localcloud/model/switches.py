@@ -52,6 +52,33 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     # What becomes of the customer's endpoints of a deleted environment: "rejected" (PrivateLink: a provider can
     # delete a service only without live connections) or "available"
     "mwaa.endpoints_after_delete": "rejected",
+    # --- MWAA's front door to Airflow
+    # https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html for what has no source
+    # Calls a second and environment; 0: any number. "If you require more than 10 transactions per second ..."
+    "mwaa.rest_per_second": 10.0,
+    # Code of a throttled call (HTTP 429). Not documented: botocore's model has no such error.
+    "mwaa.rest_throttled": "ThrottlingException",
+    # Seconds Airflow takes to answer; past the limit of 10 the call fails, and has had its effect.
+    "mwaa.rest_seconds": 0.0,
+    # What an answer that is late or larger than 6 MB is. Not documented ("an error will be raised", "will fail").
+    "mwaa.rest_unfinished": "RestApiServerException",  # or "InternalServerException"
+    # The longest path (botocore `RestApiPath`), else ValidationException; 0: any. Whether it is enforced is not said.
+    "mwaa.rest_path_limit": 64,
+    # Does the body lose its null members on the way? Not documented; an emulator of others says so.
+    "mwaa.rest_drops_nulls": False,
+    # Code for an environment that is neither AVAILABLE nor UPDATE_FAILED, or "answers". Not documented.
+    "mwaa.not_ready": "ValidationException",
+    # May only callers in the environment's VPC use a private web server ("vpc"), or anybody ("open")?
+    # "InvokeRestApi cannot be invoked from outside of a VPC" if it is private.
+    "mwaa.private_web_server": "vpc",
+    # Code of that refusal (HTTP 403, or 400 for RestApiClientException). Not documented.
+    "mwaa.private_refusal": "AccessDeniedException",
+    # CLI tokens live 60 seconds: guide L4120. How often one can be used (0: as long as it lives) is not documented.
+    "mwaa.cli_token_seconds": 60.0,
+    "mwaa.cli_token_uses": 0,
+    # Commands an environment runs at once; one more gets 503. Guide L4124 asks for one at a time, L15462 allows
+    # "generally" four.
+    "mwaa.cli_at_once": 1,
     # --- status events: the shape of `detail` is not documented
     "mwaa.event_detail": "lowerCamel",  # or "UpperCamel", "minimal"
     "mwaa.event_delivery": "normal",  # or "drop", "double:<n>", "reorder" (delivery is best effort)

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -54,6 +55,85 @@ def test_parameters_events_and_messages(aws: InProcessAws) -> None:
     sqs.send_message(**queue, MessageBody="again")
     assert aws.small.visibilities[0]["VisibilityTimeout"] == 60
     assert aws.small.messages[0]["MessageBody"] == "again"
+
+
+def test_a_batch_of_messages_may_fail_in_part(aws: InProcessAws) -> None:
+    aws.small.refused_entries = {"1"}
+    entries: list[Any] = [{"Id": str(number), "MessageBody": f"m{number}"} for number in range(3)]
+    answer = client("sqs").send_message_batch(QueueUrl="https://sqs/q", Entries=entries)
+    assert [one["Id"] for one in answer["Successful"]] == ["0", "2"]
+    assert [one["Id"] for one in answer["Failed"]] == ["1"]
+    assert [(one["QueueUrl"], one["MessageBody"]) for one in aws.small.messages] == [
+        ("https://sqs/q", "m0"), ("https://sqs/q", "m2")
+    ]  # fmt: skip
+
+
+def test_an_execution_is_started_once(aws: InProcessAws) -> None:
+    states, machine = client("stepfunctions"), f"arn:aws:states:{REGION}:{HUB}:stateMachine:m"
+    start = {"stateMachineArn": machine, "name": "one", "input": '{"n": 1}'}
+    arn = states.start_execution(**start)["executionArn"]
+    assert arn == f"arn:aws:states:{REGION}:{HUB}:execution:m:one"
+    assert states.start_execution(**start)["executionArn"] == arn
+    assert refused(states.start_execution, **{**start, "input": "{}"}) == "ExecutionAlreadyExists"
+    aws.small.executions[arn]["status"] = "SUCCEEDED"
+    assert refused(states.start_execution, **start) == "ExecutionAlreadyExists"
+    assert list(aws.small.executions) == [arn]
+
+
+def test_a_table_is_a_lock(aws: InProcessAws) -> None:
+    """The same as tests/cloud/contracts/test_dynamodb.py asks of the served cloud."""
+    dynamodb = client("dynamodb")
+
+    def acquire(holder: str, now: int, until: int) -> str | None:
+        item = {"name": {"S": "x"}, "holder": {"S": holder}, "until": {"N": str(until)}}
+        return outcome(
+            dynamodb.put_item, TableName="locks", Item=item,
+            ConditionExpression="attribute_not_exists(#name) OR #until < :now OR holder = :holder",
+            ExpressionAttributeNames={"#name": "name", "#until": "until"},
+            ExpressionAttributeValues={":now": {"N": str(now)}, ":holder": {"S": holder}},
+        )  # fmt: skip
+
+    def release(holder: str) -> str | None:
+        return outcome(
+            dynamodb.delete_item, TableName="locks", Key={"name": {"S": "x"}}, ConditionExpression="holder = :holder",
+            ExpressionAttributeValues={":holder": {"S": holder}},
+        )  # fmt: skip
+
+    busy = "ConditionalCheckFailedException"
+    assert acquire("a", now=99, until=200) is None
+    assert acquire("b", now=150, until=250) == busy
+    assert acquire("a", now=150, until=1000) is None
+    assert acquire("b", now=300, until=2000) == busy  # as numbers, not as texts
+    assert acquire("b", now=1001, until=2000) is None
+    assert (release("a"), release("b"), release("b")) == (busy, None, busy)
+    assert acquire("c", now=0, until=1) is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "service"),
+    [("dynamodb:PutItem", "dynamodb"), ("states:StartExecution", "stepfunctions"), ("sqs:SendMessageBatch", "sqs")],
+)
+def test_every_call_may_fail(aws: InProcessAws, operation: str, service: str) -> None:
+    calls = {
+        "dynamodb": lambda client: client.put_item(TableName="t", Item={"name": {"S": "x"}}),
+        "stepfunctions": lambda client: client.start_execution(stateMachineArn="arn:aws:states:r:a:stateMachine:m"),
+        "sqs": lambda client: client.send_message_batch(QueueUrl="u", Entries=[{"Id": "1", "MessageBody": "x"}]),
+    }
+    for kind in (Kind.THROTTLED, Kind.SERVER_ERROR, Kind.DENIED):
+        rule = aws.faults.add(kind, operation)
+        with pytest.raises(ClientError):
+            calls[service](client(service))
+        assert rule.fired
+    calls[service](client(service))
+
+
+def outcome(call: Callable[..., Any], **params: Any) -> str | None:
+    """The code of the error, if there was one."""
+    try:
+        call(**params)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return None
 
 
 def test_a_call_the_cloud_does_not_know_is_an_error_not_a_network_call(aws: InProcessAws) -> None:
