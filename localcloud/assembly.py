@@ -13,6 +13,7 @@ from localcloud.hooks import (
     cloudformation,
     cloudwatch,
     delivery,
+    dynamodb,
     ec2,
     eventbridge,
     functions,
@@ -21,9 +22,16 @@ from localcloud.hooks import (
     mwaa,
     nat,
     ram,
+    s3,
+    schedules,
     sqs,
     stacksets,
+    stepfunctions,
+    transformers,
+    vpc_calls,
+    vpc_functions,
 )
+from localcloud.webserver import WebServer
 
 
 def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> Front:
@@ -33,17 +41,26 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     sqs.install(cloud)
     eventbridge.install(cloud)
     delivery.install(cloud)
-    runtime = functions.install(interpreter, scratch / "layers", endpoint)
+    schedules.install()
+    s3.install(cloud)
+    transformers.install(cloud)
+    server = WebServer(cloud, scratch / "webserver")
+    runtime = functions.install(interpreter, scratch / "layers", endpoint, server.authority)
+    vpc_calls.install(cloud)
     invocations.install(cloud)
     cloudwatch.install(cloud)
     cloudformation.install(cloud)
+    stepfunctions.install(cloud)
+    dynamodb.install()
     ec2.install(cloud)
-    mwaa.install(cloud)
+    vpc_functions.install(cloud)
+    server.door = mwaa.install(cloud, server.address)
     nat.install()
     ram.install(cloud)
     stacksets.install(cloud)
     clock.start_ticking(cloud)
-    return Front(cloud, Control(cloud, {"endpoint": endpoint, "runtime": runtime}))
+    facts = {"endpoint": endpoint, "runtime": runtime, "authority": str(server.authority)}
+    return Front(cloud, Control(cloud, facts, server.door))
 
 
 def stop() -> None:

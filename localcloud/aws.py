@@ -1,6 +1,7 @@
 """AWS clients for the accounts of a running local cloud, as their root (deploys) or as one of their roles."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -14,6 +15,18 @@ CONFIG = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, con
 SECRET = "local"
 
 
+@cache  # making one takes 10 ms; those who wait for something ask often
+def _client(endpoint: str, service: str, account: str, region: str, config: Config) -> Any:
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=account,
+        aws_secret_access_key=SECRET,
+        config=config,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Aws:
     """All accounts behind one endpoint."""
@@ -22,14 +35,7 @@ class Aws:
 
     def client(self, service: str, account: str, region: str = "us-east-1", config: Config | None = None) -> Any:
         """A boto3 client with the account's root key: it passes every policy of its own account."""
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.control.endpoint,
-            region_name=region,
-            aws_access_key_id=account,
-            aws_secret_access_key=SECRET,
-            config=config or CONFIG,
-        )
+        return _client(self.control.endpoint, service, account, region, config or CONFIG)
 
     def as_role(self, service: str, role_arn: str, region: str = "us-east-1", config: Config | None = None) -> Any:
         """A boto3 client with a session of the role, whoever the role trusts: it has the role's rights."""

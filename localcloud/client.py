@@ -3,7 +3,7 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,25 @@ class Client:
     def session(self, role_arn: str) -> dict[str, str]:
         """Credentials of a role, as the services it trusts would get: AccessKeyId, SecretAccessKey, SessionToken."""
         return dict(self._ask("session", role=role_arn))
+
+    def attach_airflow(
+        self,
+        environment_arn: str,
+        *,
+        version: str,
+        door: str | None = None,
+        dags: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Let an Airflow run in an existing environment of its version: a real one behind a door, else a double.
+
+        ``dags`` are the double's: ``dag_id``, and if they differ from the defaults ``is_paused``,
+        ``has_import_errors``, ``seconds`` (how long a run takes) and ``state`` (how it ends).
+        """
+        self._ask("airflow/attach", environment=environment_arn, version=version, door=door, dags=list(dags))
+
+    def airflow_runs(self, environment_arn: str) -> list[dict[str, Any]]:
+        """The runs of an environment's double, the oldest first: see ``localcloud.model.airflow_state.Run``."""
+        return list(self._ask("airflow/runs", environment=environment_arn))
 
     def reset(self) -> None:
         """Empty the cloud: resources, calls, faults, time."""

@@ -14,6 +14,7 @@ class Clock:
 
     offset: float = 0.0
     ticks: list[Tick] = field(default_factory=list)
+    settles: list[Callable[[], None]] = field(default_factory=list)
     _ticking: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def now(self) -> float:
@@ -23,6 +24,10 @@ class Clock:
     def on_tick(self, tick: Tick) -> None:
         """Call ``tick(now)`` whenever time may have passed, so that what is due happens."""
         self.ticks.append(tick)
+
+    def on_settle(self, settle: Callable[[], None]) -> None:
+        """Call ``settle()`` after each step of ``advance``: what a step began may come to rest before the next one."""
+        self.settles.append(settle)
 
     def tick(self) -> None:
         """Let everything happen that is due now; one tick at a time, whoever asks for it."""
@@ -38,3 +43,5 @@ class Clock:
                 self.offset += min(step, seconds)
                 seconds -= step
                 self.tick()
+                for settle in self.settles:
+                    settle()

@@ -13,8 +13,14 @@ from ministack import app as ministack
 from ministack.core import iam_evaluator
 from ministack.services import iam, sts
 
+from localcloud.backend import Door
 from localcloud.cloud import Cloud
 from localcloud.faults import Fault
+from localcloud.model.airflow import Airflow
+from localcloud.model.caller import Caller
+from localcloud.model.environment import Environment
+from localcloud.model.errors import AwsError
+from localcloud.model.front_door import FrontDoor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +31,10 @@ Request = dict[str, Any]
 class Control:
     """Answers the control door; not part of the cloud's own API, so nothing here is authorized."""
 
-    def __init__(self, cloud: Cloud, facts: Request) -> None:
+    def __init__(self, cloud: Cloud, facts: Request, airflows: FrontDoor) -> None:
         self.cloud = cloud
         self.facts = facts
+        self.airflows = airflows
         self.doors: dict[str, Callable[[Request], Any]] = {
             "status": self._status,
             "clock": self._clock,
@@ -42,6 +49,8 @@ class Control:
             "failures": lambda _request: [asdict(failure) for failure in cloud.failures],
             "session": self._session,
             "switches": self._switches,
+            "airflow/attach": self._attach_airflow,
+            "airflow/runs": self._airflow_runs,
             "reset": self._reset,
         }
 
@@ -140,6 +149,25 @@ class Control:
     def _switches(self, request: Request) -> Request:
         self.cloud.switches.update(request)
         return dict(self.cloud.switches)
+
+    def _attach_airflow(self, request: Request) -> None:
+        environment = self._environment(request["environment"])
+        dags, version = request["dags"], request["version"]
+        double = Airflow(version, self.cloud.clock.now, dags) if request["door"] is None else None
+        self.airflows.attach(environment, double or Door(request["door"]))
+
+    def _airflow_runs(self, request: Request) -> list[Request]:
+        airflow = self.airflows.airflow(self._environment(request["environment"]))
+        if not isinstance(airflow, Airflow):
+            raise ValueError("a real Airflow answers for itself")
+        return [run.record() for run in airflow.runs()]
+
+    def _environment(self, arn: str) -> Environment:
+        _, _, _, region, account, resource = arn.split(":")
+        try:
+            return self.airflows.mwaa.get(Caller(account, region), resource.removeprefix("environment/"))
+        except AwsError as error:
+            raise ValueError(str(error)) from error
 
     def _reset(self, _request: Request) -> None:
         ministack._reset_all_state()

@@ -64,6 +64,7 @@ class Environment:
         groups: int = 1,
         tags: Mapping[str, str] | None = None,
         management: str = "CUSTOMER",
+        version: str = "3.3.1",
     ) -> "Environment":
         """Create it through the MWAA API, with security groups of its own."""
         ec2 = aws.client("ec2", account, network.region)
@@ -74,11 +75,16 @@ class Environment:
             for number in range(groups)
         )
         environment = cls(aws, account, name, network, group_ids)
-        environment.create_again(mode=mode, tags=tags, management=management)
+        environment.create_again(mode=mode, tags=tags, management=management, version=version)
         return environment
 
     def create_again(
-        self, *, mode: str = "PRIVATE_ONLY", tags: Mapping[str, str] | None = None, management: str = "CUSTOMER"
+        self,
+        *,
+        mode: str = "PRIVATE_ONLY",
+        tags: Mapping[str, str] | None = None,
+        management: str = "CUSTOMER",
+        version: str = "3.3.1",
     ) -> None:
         """Create an environment of this name, with these groups, once the former one is gone."""
         self._mwaa.create_environment(
@@ -90,6 +96,7 @@ class Environment:
                 "SubnetIds": list(self.network.subnet_ids),
                 "SecurityGroupIds": list(self.group_ids),
             },
+            AirflowVersion=version,
             WebserverAccessMode=mode,
             EndpointManagement=management,
             Tags=dict(tags or {}),

@@ -36,7 +36,11 @@ THROTTLED = {
 }
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 DENIED_BY_SCP = "User: {} is not authorized to perform: {} with an explicit deny in a service control policy"
-BROKEN = {"ec2": "InternalError", "s3": "InternalError", "airflow": "InternalServerException"}
+BROKEN = {
+    **dict.fromkeys(("ec2", "s3"), "InternalError"),
+    "airflow": "InternalServerException",
+    "dynamodb": "InternalServerError",
+}
 
 
 class Front:

@@ -12,7 +12,6 @@ Requests are serialized, signed, retried and parsed by botocore itself; only the
 SDK's pauses between retries are not slept but counted.
 """
 
-import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,36 +25,29 @@ from unittest import mock
 import botocore.handlers
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from botocore.httpsession import URLLib3Session
 
 from localcloud.clock import Clock
 from localcloud.cloud import Cloud
+from localcloud.inprocess_airflow import Command, airflow_reads, command_lines
 from localcloud.inprocess_faults import Attempt, Faults, Killed, Kind
-from localcloud.inprocess_services import SmallServices
+from localcloud.inprocess_services import SmallServices, delivery
 from localcloud.inprocess_wire import WIRES, Wire, header
+from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.ec2 import Ec2
 from localcloud.model.endpoint import Endpoint
 from localcloud.model.environment import Environment
 from localcloud.model.errors import AwsError
+from localcloud.model.front_door import OPERATIONS, FrontDoor, Visitor
 from localcloud.model.groups import Group
 from localcloud.model.mwaa import Mwaa
 from localcloud.model.network import Record
 from localcloud.model.plain_network import PlainNetwork
-from localcloud.protocol import models, query
+from localcloud.protocol import models
 
 EPOCH = 1_795_000_000.0
-_READS = ("Describe", "Get", "List", "AssumeRole")
-_ERRORS: dict[Kind, dict[str, tuple[int, str]]] = {  # by protocol: HTTP status and code
-    Kind.THROTTLED: {
-        "ec2": (503, "RequestLimitExceeded"), "query": (400, "Throttling"), "json": (400, "ThrottlingException"),
-    },
-    Kind.SERVER_ERROR: {
-        "ec2": (500, "InternalError"), "query": (500, "InternalFailure"), "json": (500, "InternalServerException"),
-    },
-    Kind.DENIED: {
-        "ec2": (403, "UnauthorizedOperation"), "query": (403, "AccessDenied"), "json": (403, "AccessDeniedException"),
-    },
-}  # fmt: skip
+_READS = ("Describe", "Get", "List", "AssumeRole", "CreateCliToken")
 
 
 class StillClock(Clock):
@@ -96,6 +88,7 @@ class InProcessAws:
     delivered: list[Record] = field(default_factory=list)  # MWAA's status events as EventBridge delivers them
     parameters: dict[str, str] = field(default_factory=dict)  # SSM, by name, the same in all accounts
     slept: float = 0.0  # seconds the SDK would have paused before retries
+    vpc: str | None = None  # where this process is, which decides what private web servers it reaches
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -103,6 +96,7 @@ class InProcessAws:
         self.network.on_vpc = self._default_group
         self.ec2 = Ec2(self.cloud, self.network, self.ids)
         self.mwaa = Mwaa(self.cloud, self.ec2)
+        self.front_door = FrontDoor(self.mwaa, self.cloud.clock.now)
         self.small = SmallServices(self.events, self.parameters, self.ids)
         self.cloud.put_aws_event = self._record_event
 
@@ -140,6 +134,7 @@ class InProcessAws:
         tags: dict[str, str] | None = None,
         groups: Sequence[str] | None = None,
         management: str = "CUSTOMER",
+        version: str = "3.3.1",
     ) -> Environment:
         """An environment through the API's own checks; without ``groups`` it gets one, as the console makes it."""
         caller = Caller(account, region)
@@ -154,10 +149,20 @@ class InProcessAws:
             "NetworkConfiguration": {"SubnetIds": list(subnets), "SecurityGroupIds": list(groups)},
             "WebserverAccessMode": access,
             "EndpointManagement": management,
+            "AirflowVersion": version,
             "Tags": tags or {},
         }
         self.mwaa.call("CreateEnvironment", caller, params)
         return self.mwaa.get(caller, name)
+
+    def airflow(self, environment: Environment, dags: Sequence[Record] = ()) -> Airflow:
+        """The double in an environment; with ``dags`` (see ``Airflow``) a new one that has them."""
+        if dags:
+            version = environment.setting("AirflowVersion")
+            self.front_door.attach(environment, Airflow(version, self.clock.now, dags))
+        found = self.front_door.airflow(environment)
+        assert isinstance(found, Airflow)
+        return found
 
     def delete_environment(self, environment: Environment) -> None:
         self.mwaa.call("DeleteEnvironment", environment.caller, {"Name": environment.name})
@@ -175,19 +180,7 @@ class InProcessAws:
         return [entry for entry in self.journal if fnmatchcase(entry.operation, pattern)]
 
     def _record_event(self, account: str, region: str, entry: Record) -> None:
-        self.delivered.append(
-            {
-                "version": "0",
-                "id": self.ids.new("", 32),
-                "detail-type": entry["DetailType"],
-                "source": entry["Source"],
-                "account": account,
-                "time": query.iso(self.clock.now()),
-                "region": region,
-                "resources": entry["Resources"],
-                "detail": json.loads(entry["Detail"]),
-            }
-        )
+        self.delivered.append(delivery(account, region, entry, self.ids.new("", 32), self.clock.now()))
 
     # ------------------------------------------------------------------ the wire
     def answer(self, service: str, name: str, request: AWSPreparedRequest) -> AWSResponse:
@@ -204,7 +197,7 @@ class InProcessAws:
                 result = self._run(wire, name, attempt)
             except AwsError as raised:
                 error = raised
-            effect = error is None and not name.startswith(_READS)
+            effect = error is None and not (name.startswith(_READS) or airflow_reads(attempt.params))
             self.journal.append(
                 Entry(attempt, effect, result if effect else None, error.code if error else None, fault)
             )
@@ -213,11 +206,22 @@ class InProcessAws:
             if fault is Kind.KILLED_AFTER:
                 raise Killed(attempt.operation)
             if error is not None:
-                return wire.error(request.url, error.status, error.code, error.message)
+                return wire.error(request.url, error.status, error.code, error.message, error.members)
             return wire.ok(request.url, name, result or {})
 
+    def command(self, request: AWSPreparedRequest) -> AWSResponse:
+        """One Airflow command that is sent to a web server; raises what the network or the process would."""
+        with self._lock:
+            command = Command(self.front_door, request)
+            rule = self.faults.strike(command.attempt)
+            fault = rule.kind if rule else None
+            answer = command.run(fault)
+            effect, error = command.result(answer)
+            self.journal.append(Entry(command.attempt, effect, {} if effect else None, error, fault))
+            return command.outcome(fault, answer)
+
     def _failed(self, wire: Wire, attempt: Attempt, fault: Kind, url: str) -> AWSResponse:
-        status, code = _ERRORS.get(fault, {}).get(wire.family, (0, ""))
+        status, code = wire.failure(fault)
         self.journal.append(Entry(attempt, False, None, code or fault.value, fault))
         if fault is Kind.RESET_BEFORE:
             raise ConnectionClosedError(endpoint_url=url)
@@ -236,6 +240,8 @@ class InProcessAws:
         caller = Caller(attempt.account, attempt.region)
         if wire.prefix == "ec2":
             return self.ec2.call(name, caller, attempt.params)
+        if wire.prefix == "airflow" and name in OPERATIONS:
+            return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, vpc=self.vpc))
         if wire.prefix == "airflow":
             return self.mwaa.call(name, caller, attempt.params)
         return self.small.call(wire.prefix, name, caller, attempt.params)
@@ -282,6 +288,7 @@ def in_process(
         undo.enter_context(mock.patch.dict(os.environ, ambient, clear=True))
         undo.enter_context(mock.patch("botocore.endpoint.time", SimpleNamespace(sleep=pause)))
         undo.enter_context(mock.patch("botocore.session.create_loader", _shared_loader))
+        undo.enter_context(mock.patch.object(URLLib3Session, "send", command_lines(aws.command, URLLib3Session.send)))
         _active.append(aws)
         undo.callback(_active.remove, aws)
         yield aws

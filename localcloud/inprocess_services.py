@@ -1,14 +1,18 @@
-"""The small services of the in-process cloud: STS, SSM, EventBridge and SQS, as far as the product calls them."""
+"""The small services of the in-process cloud, as far as the product calls them: STS, SSM, EventBridge, SQS, states."""
 
 import datetime as dt
 import hashlib
+import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.inprocess_tables import Tables
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.errors import AwsError
 from localcloud.model.network import Record
+from localcloud.protocol import query
 
 _roles: dict[str, str] = {}  # access key -> role; outlives one cloud, because products cache their clients
 
@@ -20,8 +24,11 @@ class SmallServices:
     events: list[Record]
     parameters: Mapping[str, str]
     ids: Ids
-    messages: list[Record] = field(default_factory=list)  # SendMessage requests
+    messages: list[Record] = field(default_factory=list)  # what was sent, each with its `QueueUrl`
     visibilities: list[Record] = field(default_factory=list)  # ChangeMessageVisibility requests
+    refused_entries: set[str] = field(default_factory=set)  # ids that SendMessageBatch does not take
+    tables: Tables = field(default_factory=Tables)
+    executions: dict[str, Record] = field(default_factory=dict)  # by ARN: StartExecution requests, each with `status`
 
     def principal(self, key: str) -> tuple[str, str]:
         """Account and role (or account again, for its root) behind an access key."""
@@ -47,12 +54,16 @@ class SmallServices:
             case "events", "PutEvents":
                 return self._put_events(caller, params["Entries"])
             case "sqs", "SendMessage":
-                self.messages.append(dict(params))
-                digest = hashlib.md5(params["MessageBody"].encode(), usedforsecurity=False).hexdigest()
-                return {"MessageId": self.ids.new("", 32), "MD5OfMessageBody": digest}
+                return self._send(params["QueueUrl"], params)
+            case "sqs", "SendMessageBatch":
+                return self._send_batch(params["QueueUrl"], params["Entries"])
             case "sqs", "ChangeMessageVisibility":
                 self.visibilities.append(dict(params))
                 return {}
+            case "dynamodb", "PutItem" | "DeleteItem":
+                return self.tables.call(name, caller, params)
+            case "states", "StartExecution":
+                return self._start_execution(caller, params)
             case _:
                 raise NotImplementedError(f"{service}:{name} has no answer in process")
 
@@ -82,8 +93,56 @@ class SmallServices:
         parameter = {"Name": name, "Type": "String", "Value": self.parameters[name], "Version": 1, "ARN": arn}
         return {"Parameter": parameter}
 
+    def _send(self, url: str, message: Mapping[str, Any]) -> Record:
+        self.messages.append({**message, "QueueUrl": url})
+        digest = hashlib.md5(message["MessageBody"].encode(), usedforsecurity=False).hexdigest()
+        return {"MessageId": self.ids.new("", 32), "MD5OfMessageBody": digest}
+
+    def _send_batch(self, url: str, entries: list[Record]) -> Record:
+        if len(entries) > 10:
+            raise AwsError("AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "at most 10 entries")
+        if sum(len(entry["MessageBody"].encode()) for entry in entries) > 262_144:  # 1 MiB since 2025
+            raise AwsError("AWS.SimpleQueueService.BatchRequestTooLong", "at most 262144 bytes")
+        taken = [entry for entry in entries if entry["Id"] not in self.refused_entries]
+        refused = [
+            {"Id": entry["Id"], "Code": "InternalError", "Message": "refused on purpose", "SenderFault": False}
+            for entry in entries
+            if entry["Id"] in self.refused_entries
+        ]
+        return {"Successful": [{"Id": entry["Id"], **self._send(url, entry)} for entry in taken], "Failed": refused}
+
+    def _start_execution(self, caller: Caller, params: Mapping[str, Any]) -> Record:
+        """The same start again is the same execution, while it runs.
+
+        https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+        """
+        machine, name = params["stateMachineArn"], params.get("name") or self.ids.new("", 32)
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+        known = self.executions.get(arn)
+        if known and (known["status"], known["input"]) != ("RUNNING", params.get("input", "{}")):
+            raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+        if known is None:
+            facts = {"stateMachineArn": machine, "name": name, "input": params.get("input", "{}"), "status": "RUNNING"}
+            known = self.executions[arn] = {**facts, "account": caller.account, "startDate": time.time()}
+        return {"executionArn": arn, "startDate": known["startDate"]}
+
     def _put_events(self, caller: Caller, entries: list[Record]) -> Record:
         if len(entries) > 10:
             raise AwsError("ValidationException", "PutEvents takes at most 10 entries")
         self.events += [{**entry, "account": caller.account, "region": caller.region} for entry in entries]
         return {"FailedEntryCount": 0, "Entries": [{"EventId": self.ids.new("", 32)} for _ in entries]}
+
+
+def delivery(account: str, region: str, entry: Record, event_id: str, now: float) -> Record:
+    """An entry with an ``aws.*`` source as EventBridge delivers it."""
+    return {
+        "version": "0",
+        "id": event_id,
+        "detail-type": entry["DetailType"],
+        "source": entry["Source"],
+        "account": account,
+        "time": query.iso(now),
+        "region": region,
+        "resources": entry["Resources"],
+        "detail": json.loads(entry["Detail"]),
+    }

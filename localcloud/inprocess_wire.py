@@ -1,7 +1,7 @@
 """HTTP of the in-process cloud: botocore's prepared requests in, its responses out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
+from localcloud.inprocess_faults import Kind
 from localcloud.model.network import Record
 from localcloud.protocol import models, query, rest_json
 
@@ -38,26 +39,45 @@ class Wire:
     def ok(self, url: str, name: str, result: Record) -> AWSResponse:
         """The answer of an operation."""
         if self.service == "mwaa":
-            return _response(url, 200, rest_json.serialize(models.operation("mwaa", name), result))
+            return response(url, 200, rest_json.serialize(models.operation("mwaa", name), result))
         if self.family == "json":
-            return _response(url, 200, json.dumps(result).encode())
-        return _response(url, 200, query.serialize(models.operation(self.service, name), result, "in-process"))
+            return response(url, 200, json.dumps(result).encode())
+        return response(url, 200, query.serialize(models.operation(self.service, name), result, "in-process"))
 
-    def error(self, url: str, status: int, code: str, message: str) -> AWSResponse:
-        """An error answer."""
+    def failure(self, fault: Kind) -> tuple[int, str]:
+        """Status and code of an answer that a fault gives; no code if it gives none."""
+        return _FAILURES.get(fault, {}).get(self.family, (0, ""))
+
+    def error(
+        self, url: str, status: int, code: str, message: str, members: Mapping[str, Any] | None = None
+    ) -> AWSResponse:
+        """An error answer; its own ``members`` are MWAA's only."""
         if self.service == "mwaa":
-            headers, body = rest_json.error(code, message)
-            return _response(url, status, body, headers)
+            headers, body = rest_json.error(code, message, members)
+            return response(url, status, body, headers)
         if self.family == "json":
-            return _response(url, status, json.dumps({"__type": code, "message": message}).encode())
-        return _response(url, status, query.error_answer(self.family == "ec2", code, message, "in-process"))
+            return response(url, status, json.dumps({"__type": code, "message": message}).encode())
+        return response(url, status, query.error_answer(self.family == "ec2", code, message, "in-process"))
 
 
+_FAILURES: dict[Kind, dict[str, tuple[int, str]]] = {  # by protocol: HTTP status and code
+    Kind.THROTTLED: {
+        "ec2": (503, "RequestLimitExceeded"), "query": (400, "Throttling"), "json": (400, "ThrottlingException"),
+    },
+    Kind.SERVER_ERROR: {
+        "ec2": (500, "InternalError"), "query": (500, "InternalFailure"), "json": (500, "InternalServerException"),
+    },
+    Kind.DENIED: {
+        "ec2": (403, "UnauthorizedOperation"), "query": (403, "AccessDenied"), "json": (403, "AccessDeniedException"),
+    },
+}  # fmt: skip
 WIRES = {  # by botocore's hyphenated service id, as `before-send` names it
     "ec2": Wire("ec2", "ec2", "ec2"),
     "sts": Wire("sts", "sts", "query"),
     "ssm": Wire("ssm", "ssm", "json"),
     "sqs": Wire("sqs", "sqs", "json"),
+    "sfn": Wire("stepfunctions", "states", "json"),
+    "dynamodb": Wire("dynamodb", "dynamodb", "json"),
     "eventbridge": Wire("events", "events", "json"),
     "mwaa": Wire("mwaa", "airflow", "json"),
 }
@@ -76,5 +96,6 @@ class _Raw(BytesIO):
         yield self.read()
 
 
-def _response(url: str, status: int, body: bytes, headers: dict[str, str] | None = None) -> AWSResponse:
+def response(url: str, status: int, body: bytes, headers: dict[str, str] | None = None) -> AWSResponse:
+    """What came back from ``url``."""
     return AWSResponse(url, status, HTTPHeaders.from_dict(headers or {}), _Raw(body))

@@ -16,22 +16,31 @@ HUB, SPOKES = "111111111111", ("222222222222", "333333333333")
 REGION = "us-east-1"
 STACK, SPOKE_STACK = "groundcrew", "groundcrew-spoke"
 SPOKE_TEMPLATE = deploy.ROOT / "spoke/template.yaml"
+ROUTE_SOURCES = "aws.s3"
 OWNER_TEMPLATE = deploy.ROOT / "examples/shared-vpc/owner.yaml"
 
-HUB_DEAD_LETTERS = ("groundcrew-endpoints-dead-letters", "groundcrew-undelivered")
+HUB_DEAD_LETTERS = ("groundcrew-endpoints-dead-letters", "groundcrew-runs-dead-letters", "groundcrew-undelivered")
 SPOKE_DEAD_LETTERS = "groundcrew-spoke-undelivered"
 
 
 def deploy_hub(
-    cloud: Client, built: Path, *, regions: Collection[str] = (REGION,), look_again_seconds: int = 2
+    cloud: Client,
+    built: Path,
+    *,
+    regions: Collection[str] = (REGION,),
+    look_again_seconds: int = 2,
+    place: tuple[Collection[str], Collection[str]] | None = None,
 ) -> deploy.Deployed:
-    """The hub, for all accounts in these Regions."""
+    """The hub, for all accounts in these Regions; ``place``: subnets and groups of the functions that need some."""
     parameters = {
         "SpokeAccounts": ",".join((HUB, *SPOKES)),
         "SpokeRegions": ",".join(regions),
         "OrganizationId": cloud.status()["organization"],
+        "RouteSources": ROUTE_SOURCES,
         "LookAgainSeconds": str(look_again_seconds),
     }
+    if place is not None:
+        parameters |= {"VpcSubnetIds": ",".join(place[0]), "VpcSecurityGroupIds": ",".join(place[1])}
     return deploy.deploy(cloud, built, stack=STACK, account=HUB, region=REGION, parameters=parameters)
 
 
@@ -44,7 +53,7 @@ def deploy_spoke(cloud: Client, account: str, region: str = REGION) -> deploy.De
 
 def spoke_parameters() -> dict[str, str]:
     """What every spoke of this hub is deployed with."""
-    return {"HubAccount": HUB, "HubRegion": REGION, "HubStack": STACK}
+    return {"HubAccount": HUB, "HubRegion": REGION, "HubStack": STACK, "RouteSources": ROUTE_SOURCES}
 
 
 def deploy_shared_vpc(cloud: Client, *, nat_gateways: int = 1) -> tuple[Network, deploy.Deployed]:

@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 from ministack.core.concurrency import esm_wake
-from ministack.services import cloudwatch, eventbridge, scheduler, sqs, stepfunctions
+from ministack.services import cloudwatch, eventbridge, scheduler, sns, sqs, stepfunctions
 
 from localcloud.cloud import Cloud
 
@@ -33,7 +33,7 @@ def install(cloud: Cloud) -> None:
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
             return datetime.datetime.fromtimestamp(cloud.clock.now(), tz)
 
-    for module in (cloudwatch, eventbridge, scheduler, sqs, stepfunctions):
+    for module in (cloudwatch, eventbridge, scheduler, sns, sqs, stepfunctions):
         if getattr(module, "time", None) is time:
             module.time = Time("time")
         if getattr(module, "datetime", None) is datetime.datetime:

@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
 """
 
-import contextvars
 import json
 import threading
 from dataclasses import dataclass, field
@@ -12,12 +11,13 @@ from typing import Any
 
 from ministack.core.arn import parse_arn
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import eventbridge, lambda_svc, sns, sqs
+from ministack.services import eventbridge, sqs, stepfunctions
 
 from localcloud.cloud import Cloud, FailedDelivery
-from localcloud.hooks import identity
-from localcloud.hooks.eventbridge import bus_policy, deliver
+from localcloud.hooks import identity, integrations, schedules, targets
+from localcloud.hooks.eventbridge import bus_policy
 from localcloud.hooks.sqs import send_to_queue
+from localcloud.hooks.targets import Delivery, DeliveryError, current
 
 MAX_ATTEMPTS = 185
 MAX_AGE_SECONDS = 86400
@@ -27,56 +27,8 @@ ACTIONS = {
     "sqs": "sqs:SendMessage",
     "sns": "sns:Publish",
     "events": "events:PutEvents",
+    "states": "states:StartExecution",
 }
-
-
-class DeliveryError(Exception):
-    """A target refused the event. ``retriable`` errors are tried again; the others go straight to the DLQ."""
-
-    def __init__(self, code: str, message: str, *, retriable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retriable = retriable
-
-
-@dataclass
-class Delivery:
-    """One event on its way to one target."""
-
-    target: dict[str, Any]
-    event: dict[str, Any]
-    rule: dict[str, Any]  # or the schedule
-    account: str
-    region: str
-    first_at: float
-    due: float = 0.0
-    retries: int = 0
-    error: DeliveryError | None = None
-
-    @property
-    def source_arn(self) -> str:
-        return str(self.rule["Arn"])
-
-    @property
-    def scheduled(self) -> bool:
-        return ":scheduler:" in self.source_arn
-
-    @property
-    def service(self) -> str:
-        return "scheduler.amazonaws.com" if self.scheduled else "events.amazonaws.com"
-
-    @property
-    def role_source(self) -> str:
-        """What the role's trust policy sees as aws:SourceArn: the rule, or the schedule's group.
-
-        https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
-        """
-        if not self.scheduled:
-            return self.source_arn
-        return self.source_arn.replace(":schedule/", ":schedule-group/").rsplit("/", 1)[0]
-
-
-_current: contextvars.ContextVar[Delivery | None] = contextvars.ContextVar("delivery", default=None)
 
 
 @dataclass
@@ -92,14 +44,20 @@ class _Deliveries:
 
     def attempt(self, delivery: Delivery, view: Any = None) -> None:
         delivery.error = None
-        token = _current.set(delivery)
+        token = current.set(delivery)
         try:
-            self._authorize(delivery)
-            self.send(delivery.target, delivery.event, delivery.rule, view)
+            target, event = delivery.target, delivery.event
+            if delivery.scheduled:
+                target, event = schedules.prepared(target, event, delivery.rule, delivery.retries + 1)
+            if call := schedules.integration(target["Arn"]):
+                self._call(delivery, call, json.loads(target["Input"]))
+            else:
+                self._authorize(delivery, event)
+                self.send(target, event, delivery.rule, view)
         except DeliveryError as error:
             delivery.error = error
         finally:
-            _current.reset(token)
+            current.reset(token)
         if delivery.error is not None:
             self._failed(delivery, delivery.error)
 
@@ -115,19 +73,31 @@ class _Deliveries:
         with self.lock:
             self.waiting.clear()
 
-    def _authorize(self, delivery: Delivery) -> None:
-        """A role, where the target has one (a schedule must); else the target's own policy decides on arrival."""
-        arn, role = delivery.target["Arn"], delivery.target.get("RoleArn")
-        action = ACTIONS.get(parse_arn(arn).service)
-        fault = self.cloud.faults.strike(delivery.service, action or "")
+    def _call(self, delivery: Delivery, call: str, arguments: dict[str, Any]) -> None:
+        """A universal target: any call of the SDK, as the schedule's role."""
+        for action, _resource, _context in integrations.permissions(call, arguments):
+            self._strike(delivery, action)
+        role = delivery.target["RoleArn"]
+        if why := integrations.refused(role, delivery.service, call, arguments, delivery.role_source):
+            raise DeliveryError("NO_PERMISSIONS", why)
+        try:
+            stepfunctions._invoke_resource(call, arguments)
+        except stepfunctions._ExecutionError as error:
+            raise DeliveryError(error.error, error.cause) from error
+
+    def _strike(self, delivery: Delivery, action: str) -> None:
+        fault = self.cloud.faults.strike(delivery.service, action)
         if fault is not None and fault.kind in ("throttle", "error"):
             code = "THROTTLING" if fault.kind == "throttle" else "ERROR_FROM_TARGET"
             raise DeliveryError(code, "injected fault", retriable=True)
+
+    def _authorize(self, delivery: Delivery, event: dict[str, Any]) -> None:
+        """A role, where the target has one (a schedule must); else the target's own policy decides on arrival."""
+        arn, role = delivery.target["Arn"], delivery.target.get("RoleArn")
+        action = ACTIONS.get(parse_arn(arn).service)
+        self._strike(delivery, action or "")
         if role and action:
-            context = {
-                "events:source": delivery.event.get("Source"),
-                "events:detail-type": delivery.event.get("DetailType"),
-            }
+            context = {"events:source": event.get("Source"), "events:detail-type": event.get("DetailType")}
             policy = bus_policy(arn) if action == "events:PutEvents" else None
             why = identity.role_may(
                 role, delivery.service, action, arn,
@@ -135,8 +105,8 @@ class _Deliveries:
             )  # fmt: skip
             if why:
                 raise DeliveryError("NO_PERMISSIONS", why)
-        elif delivery.scheduled:
-            raise DeliveryError("NO_PERMISSIONS", "a schedule needs an execution role")
+        elif delivery.scheduled or action == "states:StartExecution":
+            raise DeliveryError("NO_PERMISSIONS", "the target needs a role")
 
     def _failed(self, delivery: Delivery, error: DeliveryError) -> None:
         policy = delivery.target.get("RetryPolicy") or {}
@@ -203,83 +173,9 @@ class _Deliveries:
 def install(cloud: Cloud) -> None:
     deliveries = _Deliveries(cloud, eventbridge._invoke_target)
     eventbridge._invoke_target = deliveries.start
-    eventbridge._dispatch_to_event_bus = _reported(_to_bus)
-    eventbridge._dispatch_to_lambda = _reported(_to_lambda)
-    eventbridge._dispatch_to_sqs = _reported(_to_sqs(eventbridge._dispatch_to_sqs))
-    eventbridge._dispatch_to_sns = _reported(_to_sns(eventbridge._dispatch_to_sns))
+    eventbridge._dispatch_to_event_bus = targets.reported(targets.to_bus)
+    eventbridge._dispatch_to_lambda = targets.reported(targets.to_lambda)
+    eventbridge._dispatch_to_sqs = targets.reported(targets.to_sqs(eventbridge._dispatch_to_sqs))
+    eventbridge._dispatch_to_sns = targets.reported(targets.to_sns(eventbridge._dispatch_to_sns))
     cloud.clock.on_tick(deliveries.retry_due)
     cloud.on_reset(deliveries.forget)
-
-
-def _reported(dispatch: Any) -> Any:
-    """ministack logs what a dispatcher raises and forgets the event: tell the delivery instead."""
-
-    def call(*args: Any, **named: Any) -> None:
-        try:
-            dispatch(*args, **named)
-        except DeliveryError as error:
-            delivery = _current.get()
-            if delivery is not None:
-                delivery.error = error
-
-    return call
-
-
-def _admitted(policy: identity.Policy, action: str, resource: str) -> None:
-    """Targets without a role are guarded by their own policy, whose condition may name the rule (aws:SourceArn).
-
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
-    """
-    delivery = _current.get()
-    if delivery is None or delivery.target.get("RoleArn"):
-        return
-    if not identity.service_may(delivery.service, action, resource, policy, source_arn=delivery.source_arn):
-        raise DeliveryError("NO_PERMISSIONS", f"{resource} does not let {delivery.source_arn} in")
-
-
-def _to_bus(spec: Any, event: dict[str, Any], rule: dict[str, Any], path: set[str], payload: str | None = None) -> None:
-    """An event is forwarded once: one that another bus sent here is not sent on.
-
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
-    """
-    hops = event.get("_Hops", 0)
-    if hops >= 1:
-        raise DeliveryError("THIRD_ACCOUNT_HOP_DETECTED", "the event was already forwarded once")
-    if payload is not None:  # InputTransformer and Input do not work on bus targets
-        raise DeliveryError("INVALID_PARAMETER", "a bus takes the event as it is")
-    try:
-        deliver(str(spec), {**event, "_Hops": hops + 1})
-    except LookupError as error:
-        raise DeliveryError("NO_RESOURCE", str(error)) from error
-
-
-def _to_lambda(arn: str, payload: str) -> None:
-    function, config, _name = lambda_svc._get_func_record_for_ref(arn)
-    if not function:
-        raise DeliveryError("NO_RESOURCE", f"Function not found: {arn}")
-    policy = lambda_svc.function_policy_for_arn(arn)
-    _admitted(policy[0] if policy else None, "lambda:InvokeFunction", arn)
-    # Rules invoke asynchronously: Lambda retries and has its own destinations.
-    lambda_svc.invoke_async_with_retry(lambda_svc._execution_record_for_config(function, config), json.loads(payload))
-
-
-def _to_sqs(stock: Any) -> Any:
-    def send(spec: Any, payload: str, parameters: dict[str, Any] | None = None) -> None:
-        queue = sqs._queue_by_arn(str(spec))
-        if queue is None:
-            raise DeliveryError("NO_RESOURCE", f"The specified queue does not exist: {spec}")
-        _admitted(queue["attributes"].get("Policy"), "sqs:SendMessage", str(spec))
-        stock(spec, payload, parameters)
-
-    return send
-
-
-def _to_sns(stock: Any) -> Any:
-    def send(arn: str, payload: str) -> None:
-        found = sns.topic_policy_for_arn(arn)
-        if found is None:
-            raise DeliveryError("NO_RESOURCE", f"Topic does not exist: {arn}")
-        _admitted(found[0], "sns:Publish", arn)
-        stock(arn, payload)
-
-    return send

@@ -64,7 +64,7 @@ def _bus_name(bus_arn: str) -> str:
 def _put_aws_event(account: str, region: str, entry: Entry) -> None:
     with request_scope(account, region):
         event = _event(entry)
-        deliver(_bus_arn("default"), event)
+        deliver(arn_of_bus("default"), event)
 
 
 def _put_events(data: dict[str, Any], allow_aws_source: bool = False) -> Any:
@@ -106,7 +106,7 @@ def _put_entry(entry: Entry, allow_aws_source: bool) -> dict[str, str]:
     source = entry["Source"]
     if source.startswith("aws.") and not allow_aws_source:
         return _refused("NotAuthorizedForSourceException", "Not authorized for the source.")
-    bus_arn = _bus_arn(entry.get("EventBusName") or "default")
+    bus_arn = arn_of_bus(entry.get("EventBusName") or "default")
     context = {"events:source": source, "events:detail-type": entry["DetailType"]}
     try:
         policy = bus_policy(bus_arn)
@@ -142,7 +142,8 @@ def _refused(code: str, message: str) -> dict[str, str]:
     return {"ErrorCode": code, "ErrorMessage": message}
 
 
-def _bus_arn(bus: str) -> str:
+def arn_of_bus(bus: str) -> str:
+    """``bus`` is a name in the account and Region of the request, or an ARN."""
     return bus if bus.startswith("arn:") else f"arn:aws:events:{get_region()}:{get_account_id()}:event-bus/{bus}"
 
 

@@ -24,12 +24,13 @@ CUSTOM_RUNTIME = "provided.al2023"  # ministack serves the Lambda Runtime API to
 BOOTSTRAP = '#!/bin/sh\nexec "$LOCALCLOUD_PYTHON" -s -P -m awslambdaric "$_HANDLER"\n'
 
 
-def install(interpreter: Path, layers: Path, endpoint: str) -> str:
+def install(interpreter: Path, layers: Path, endpoint: str, authority: Path) -> str:
     """Run python functions with ``interpreter``; returns the one runtime it can serve, e.g. "python3.11".
 
-    ``layers`` is a folder for unpacked layers, ``endpoint`` where functions find AWS.
+    ``layers`` is a folder for unpacked layers, ``endpoint`` where functions find AWS, ``authority`` the certificate
+    that they trust.
     """
-    environments = _Environments(interpreter, layers, endpoint)
+    environments = _Environments(interpreter, layers, endpoint, authority)
     lambda_svc._provided_runtime_code_dir = _with_bootstrap(lambda_svc._provided_runtime_code_dir)
     lambda_svc._provided_worker_env = environments.variables
     lambda_svc._execute_function_dispatch = _as_custom_runtime(lambda_svc._execute_function_dispatch)
@@ -42,10 +43,11 @@ def install(interpreter: Path, layers: Path, endpoint: str) -> str:
 
 
 class _Environments:
-    def __init__(self, interpreter: Path, layers: Path, endpoint: str) -> None:
+    def __init__(self, interpreter: Path, layers: Path, endpoint: str, authority: Path) -> None:
         self.interpreter = interpreter
         self.layers = layers
         self.endpoint = endpoint
+        self.authority = authority
         version = "import sys; print('python%d.%d' % sys.version_info[:2])"
         self.runtime = subprocess.run(
             [interpreter, "-I", "-c", version], check=True, capture_output=True, text=True
@@ -63,6 +65,7 @@ class _Environments:
             **lambda_svc._runtime_env_vars(config),
             **lambda_svc.execution_credentials(config),
             "_HANDLER": config["Handler"],
+            "AWS_CA_BUNDLE": str(self.authority),  # of the web servers; AWS itself is plain HTTP here
             "AWS_ENDPOINT_URL": self.endpoint,
             # MWAA's operations prefix the host ("api."), which no local name resolves
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 
 import contextvars
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ministack.core import iam_evaluator as evaluator
@@ -13,6 +13,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, sts
 
 from localcloud.cloud import Call, Cloud
+from localcloud.hooks import sessions
 
 Policy = Mapping[str, Any] | str | None
 
@@ -33,7 +34,7 @@ def install(cloud: Cloud) -> None:
     evaluator._principal_matches = _principal_matches(evaluator._principal_matches)
     evaluator.enforce = _enforce(evaluator.enforce)
     evaluator.evaluate_trust_policy = _recorded_trust(evaluator.evaluate_trust_policy)
-    sts.handle_request = _assume_role(sts.handle_request)
+    sts.handle_request = sessions.checked(sts.handle_request)
 
 
 def role_arn(principal_arn: str) -> str:
@@ -53,6 +54,18 @@ def caller_of(access_key: str) -> str:
     """How the call log names the owner of an access key: a role's ARN, or the account of a root key."""
     session = sts._sessions.get(access_key)
     return role_arn(session["Arn"]) if session else access_key
+
+
+def caller_account() -> str | None:
+    """The account of who made the current request; None if no request is served."""
+    principal = _principal.get()
+    return str(principal.account) if principal else None
+
+
+def caller_name() -> str:
+    """How the call log names who made the current request; empty if no request is served."""
+    principal = _principal.get()
+    return "" if principal is None else _name(principal)
 
 
 def leave_authorization_to_handler(actions: Iterable[str]) -> None:
@@ -78,6 +91,28 @@ def authorize(
     principal = _principal.get()
     if principal is None:
         return True
+    allowed = _may(principal, action, resource, context, resource_policy)
+    _record(principal, action, resource, allowed)
+    return allowed
+
+
+def authorize_any(action: str, resources: Sequence[str]) -> list[str]:
+    """Those of the resources that the principal of the current request may do this on; one decision is recorded."""
+    principal = _principal.get()
+    if principal is None:
+        return list(resources)
+    allowed = [resource for resource in resources if _may(principal, action, resource, None, None)]
+    _record(principal, action, (allowed or resources)[0], bool(allowed))
+    return allowed
+
+
+def _may(
+    principal: Any,
+    action: str,
+    resource: str,
+    context: Mapping[str, Any] | None,
+    resource_policy: tuple[Policy, str] | None,
+) -> bool:
     found = _evaluation(principal.arn, principal.type, principal.account, action, resource, context)
     found.principal_keys = principal.keys
     if principal.policies is None:  # root
@@ -89,7 +124,6 @@ def authorize(
         if resource_policy is not None:
             result = evaluator.combine_resource_policy(result, found, *resource_policy, limits=principal.limits)
         allowed = result.decision == "Allow"
-    _record(principal, action, resource, allowed)
     return bool(allowed)
 
 
@@ -157,13 +191,16 @@ def _evaluation(
     )
 
 
+def _name(principal: Any) -> str:
+    return str(principal.account if principal.policies is None else role_arn(principal.arn))
+
+
 def _record(principal: Any, action: str, resource: str, allowed: bool) -> None:
-    who = principal.account if principal.policies is None else role_arn(principal.arn)
     request, trace = current_request.get()
     _cloud.calls.add(
         Call(
             _cloud.clock.now(),
-            who,
+            _name(principal),
             principal.account,
             get_region(),
             action,
@@ -246,31 +283,3 @@ def _recorded_trust(stock: Any) -> Any:
         return trusted
 
     return trusts
-
-
-def _assume_role(stock: Any) -> Any:
-    """What AssumeRole refuses besides the policies.
-
-    A role ARN must carry the role's path, and a session got by role chaining lasts an hour at most:
-    https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-    """
-
-    async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        parameters = {**query, **sts.parse_qs(body.decode(errors="replace"))}
-        if sts._p(parameters, "Action") == "AssumeRole":
-            wanted = sts._p(parameters, "RoleArn")
-            stored = iam._roles.get_scoped((wanted.split(":") + [""] * 5)[4], None, wanted.rsplit("/", 1)[-1])
-            if stored is not None and stored["Arn"] != wanted:
-                message = (
-                    f"User: {evaluator.caller_arn()} is not authorized to perform: sts:AssumeRole on resource: {wanted}"
-                )
-                return sts._error(403, "AccessDenied", message, ns="sts")
-            chained = ":assumed-role/" in evaluator.caller_arn()
-            if chained and int(sts._p(parameters, "DurationSeconds") or 3600) > 3600:
-                message = (
-                    "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
-                )
-                return sts._error(400, "ValidationError", message, ns="sts")
-        return await stock(method, path, headers, body, query)
-
-    return handle

@@ -18,14 +18,19 @@ from ministack.services import eventbridge, sns, sqs
 from localcloud.cloud import Cloud
 
 MAX_DELAY_SECONDS = 900
+MAX_VISIBILITY_SECONDS = 12 * 3600
 
 Data = dict[str, Any]
 
 
 def install(cloud: Cloud) -> None:
+    visibility = _Visibility(cloud)
+    sqs._collect_msgs = visibility.collected(sqs._collect_msgs)
     _make_thread_safe()
     tasks = _MoveTasks(cloud)
     sqs._HANDLERS.update(
+        ChangeMessageVisibility=visibility.changed(sqs._HANDLERS["ChangeMessageVisibility"]),
+        ChangeMessageVisibilityBatch=visibility.changed_batch(sqs._HANDLERS["ChangeMessageVisibilityBatch"]),
         StartMessageMoveTask=tasks.start,
         ListMessageMoveTasks=tasks.listed,
         CancelMessageMoveTask=tasks.cancel,
@@ -33,6 +38,7 @@ def install(cloud: Cloud) -> None:
         SendMessage=_limited(sqs._HANDLERS["SendMessage"]),
     )
     sqs._act_send_message = sqs._HANDLERS["SendMessage"]  # SendMessageBatch sends through this name
+    iam_actions.extract_iam_action = _without_batch(iam_actions.extract_iam_action)
     iam_actions.extract_resource_arn = _queue_of_move_task(iam_actions.extract_resource_arn)
     cloud.on_reset(tasks.tasks.clear)
 
@@ -133,6 +139,62 @@ class _MoveTasks:
         return moved
 
 
+class _Visibility:
+    """A message is hidden for twelve hours at most from when it was received, however often that is changed.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def collected(self, stock: Any) -> Any:
+        def collect(queue: Data, most: int, timeout: int) -> list[Data]:
+            messages: list[Data] = stock(queue, most, timeout)
+            for message in messages:
+                message["received_at"] = self.cloud.clock.now()
+            return messages
+
+        return collect
+
+    def changed(self, stock: Any) -> Any:
+        def change(data: Data, url: str) -> Any:
+            if problem := self._problem(sqs._get_q(data.get("QueueUrl", url)), data):
+                raise sqs._Err("InvalidParameterValue", problem)
+            return stock(data, url)
+
+        return change
+
+    def changed_batch(self, stock: Any) -> Any:
+        def change(data: Data, url: str) -> Any:
+            queue = sqs._get_q(data.get("QueueUrl", url))
+            wrong = {entry.get("Id"): self._problem(queue, entry) for entry in data.get("Entries") or []}
+            entries = [entry for entry in data.get("Entries") or [] if not wrong[entry.get("Id")]]
+            refused = [
+                {"Id": name, "Code": "InvalidParameterValue", "Message": problem, "SenderFault": True}
+                for name, problem in wrong.items()
+                if problem
+            ]
+            if refused and not entries:
+                return {"Successful": [], "Failed": refused}
+            answer = stock({**data, "Entries": entries}, url)
+            return {**answer, "Failed": [*answer["Failed"], *refused]}
+
+        return change
+
+    def _problem(self, queue: Data, entry: Data) -> str | None:
+        timeout = int(entry.get("VisibilityTimeout") or 0)
+        invalid = f"Value {timeout} for parameter VisibilityTimeout is invalid. Reason: "
+        if not 0 <= timeout <= MAX_VISIBILITY_SECONDS:
+            return f"{invalid}Must be between 0 and 43200."
+        for message in queue["messages"]:
+            if message["receipt_handle"] == entry.get("ReceiptHandle") and "received_at" in message:
+                passed = int(self.cloud.clock.now() - message["received_at"])
+                if passed + timeout > MAX_VISIBILITY_SECONDS:
+                    return f"{invalid}Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+        return None
+
+
 def _sources(arn: str) -> list[str]:
     """URLs of the queues whose dead-letter queue this is."""
     return [
@@ -171,3 +233,16 @@ def _queue_of_move_task(stock: Any) -> Any:
         return stock(service, method, path, headers, body, *rest)
 
     return resource
+
+
+def _without_batch(stock: Any) -> Any:
+    """A batch is authorized as the single action: IAM has no others.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-using-identity-based-policies.html
+    """
+
+    def action(service: str, *rest: Any) -> str | None:
+        found: str | None = stock(service, *rest)
+        return found.removesuffix("Batch") if found and service == "sqs" else found
+
+    return action

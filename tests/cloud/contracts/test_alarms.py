@@ -124,6 +124,7 @@ def test_a_state_change_is_an_event(cloud: LocalCloud) -> None:
 
 
 def test_an_alarm_tells_its_topic_which_tells_a_queue_that_admits_it(cloud: LocalCloud) -> None:
+    cloud.control.advance(5 * 86400, step=86400)  # more than the queue keeps: messages carry the cloud's time
     url, queue = cloud.queue()
     topic = cloud.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
     statement = {**allow("sqs:SendMessage", queue), "Principal": {"Service": "sns.amazonaws.com"}}

@@ -10,7 +10,8 @@ import pytest
 from localcloud.__main__ import ROOT, down, up
 from localcloud.aws import Aws
 from localcloud.client import Client, ControlError
-from tests.cloud.conftest import HUB, LocalCloud, unique
+from tests.cloud.conftest import HUB, LocalCloud, eventually, unique
+from tests.cloud.machines import Machine, states
 
 
 def command(directory: Path, what: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +65,23 @@ def test_reset_empties_the_cloud(tmp_path: Path) -> None:
         assert control.next_call() == 0
         assert control.faults() == []
         assert not cloud.client("sqs").list_queues().get("QueueUrls")
+    finally:
+        assert down(tmp_path)
+
+
+def test_reset_ends_every_execution_and_its_thread(tmp_path: Path) -> None:
+    control = up(tmp_path)
+    cloud = LocalCloud(control, Aws(control))
+    threads = Path(f"/proc/{json.loads((tmp_path / 'state.json').read_text())['pid']}/task")
+    try:
+        machine = Machine(cloud, states(Pause={"Type": "Wait", "Seconds": 86400, "End": True}))
+        before = len(list(threads.iterdir()))
+        for _number in range(20):
+            machine.start()
+        eventually(lambda: len(list(threads.iterdir())) >= before + 20)
+        control.reset()
+        eventually(lambda: len(list(threads.iterdir())) < before + 5)
+        assert cloud.client("stepfunctions").list_state_machines()["stateMachines"] == []
     finally:
         assert down(tmp_path)
 

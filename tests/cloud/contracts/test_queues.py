@@ -123,3 +123,65 @@ def test_no_message_is_lost_under_concurrency(cloud: LocalCloud) -> None:
     while found := take():
         taken += found
     assert sorted(taken, key=int) == [str(number) for number in range(100)]
+
+
+def test_a_batch_fails_entry_by_entry(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html"""
+    url, _arn = cloud.queue()
+    sqs = cloud.client("sqs")
+    entries: list[dict[str, Any]] = [{"Id": str(number), "MessageBody": str(number)} for number in range(10)]
+    entries[3]["DelaySeconds"] = 901
+    entries[7]["MessageBody"] = "\x00"
+    sent = sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    assert {one["Id"] for one in sent["Failed"]} == {"3", "7"}
+    assert all(one["SenderFault"] for one in sent["Failed"])
+    assert len(sent["Successful"]) == 8
+    for wrong, error in (
+        ([*entries, {"Id": "10", "MessageBody": "x"}], "TooManyEntriesInBatchRequest"),
+        ([entries[0], entries[0]], "BatchEntryIdsNotDistinct"),
+        ([], "EmptyBatchRequest"),
+    ):
+        with pytest.raises(ClientError, match=error):
+            sqs.send_message_batch(QueueUrl=url, Entries=wrong)
+
+
+def test_a_batch_is_authorized_as_sending_to_its_queue(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html"""
+    url, arn = cloud.queue()
+    entries = [{"Id": "1", "MessageBody": "x"}]
+    role = cloud.role(allow("sqs:SendMessage", arn))
+    since = cloud.control.next_call()
+    cloud.as_role("sqs", role).send_message_batch(QueueUrl=url, Entries=entries)
+    assert [(one["action"], one["resource"]) for one in cloud.control.calls(since, role=role)] == [
+        ("sqs:SendMessage", arn)
+    ]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        cloud.as_role("sqs", cloud.role(allow("sqs:SendMessage", f"{arn}x"))).send_message_batch(
+            QueueUrl=url, Entries=entries
+        )
+
+
+def test_a_message_may_be_hidden_for_twelve_hours_and_received_a_hundred_times(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html"""
+    dead_url, dead = cloud.queue()
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 100})
+    url, _arn = cloud.queue(VisibilityTimeout="43200", RedrivePolicy=redrive)
+    sqs = cloud.client("sqs")
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    handle = receive(cloud, url)[0]["ReceiptHandle"]
+    cloud.control.advance(60)
+    for seconds, error in ((43201, "Must be between"), (43200, "beyond the limit")):
+        with pytest.raises(ClientError, match=error):
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=seconds)
+        entry = {"Id": "1", "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+        assert error in sqs.change_message_visibility_batch(QueueUrl=url, Entries=[entry])["Failed"][0]["Message"]
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=43000)
+    cloud.control.advance(42990, step=3600)
+    assert not receive(cloud, url)
+    cloud.control.advance(11)
+    for number in range(2, 101):
+        message = receive(cloud, url)[0]
+        assert message["Attributes"]["ApproximateReceiveCount"] == str(number)
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+    assert not receive(cloud, url)
+    assert receive(cloud, dead_url)[0]["Body"] == "x"

@@ -1,0 +1,60 @@
+"""S3's events on EventBridge: on the bus of the bucket's owner, with the documented detail.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+"""
+
+import json
+import uuid
+from typing import Any
+
+from ministack.core.responses import get_account_id
+from ministack.services import eventbridge, s3
+
+from localcloud.cloud import Cloud
+from localcloud.hooks import identity
+
+
+def install(cloud: Cloud) -> None:
+    stock = s3._fire_s3_event_async
+
+    def fire(
+        bucket: str, key: str, event_name: str, size: int = 0, etag: str = "", deletion_type: str | None = None,
+        *, version_id: str | None = None, **rest: Any,
+    ) -> None:  # fmt: skip
+        stock(bucket, key, event_name, size, etag, deletion_type, version_id=version_id, **rest)
+        if "EventBridgeConfiguration" not in s3._bucket_notifications.get(bucket, ""):
+            return
+        kind, reason = s3._s3_event_to_eventbridge(event_name)
+        facts = {"size": size, "etag": etag.strip('"')} if kind == "Object Created" else {}
+        version = {"version-id": version_id} if version_id else {}
+        detail = {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {"key": key, **facts, **version, "sequencer": s3._next_event_sequencer(event_name)},
+            "request-id": uuid.uuid4().hex[:16].upper(),
+            "requester": identity.caller_account() or get_account_id(),
+            "source-ip-address": "127.0.0.1",
+            "reason": reason,
+            "deletion-type": (deletion_type or "Permanently Deleted") if kind == "Object Deleted" else None,
+        }
+        entry = {
+            "Source": "aws.s3",
+            "DetailType": kind,
+            "Resources": [f"arn:aws:s3:::{bucket}"],
+            "Detail": json.dumps({name: value for name, value in detail.items() if value is not None}),
+        }
+        owner = s3._bucket_owner_account(bucket) or get_account_id()
+        cloud.put_aws_event(owner, s3._notification_bucket_region(bucket), entry)
+
+    s3._fire_s3_event_async = fire
+    eventbridge._dispatch_event = _without_stock_events(eventbridge._dispatch_event)
+
+
+def _without_stock_events(stock: Any) -> Any:
+    """The emulator's own S3 events come without a view; the ones made above have one."""
+
+    def dispatch(event: dict[str, Any], view: Any = None) -> None:
+        if view is not None or event["Source"] != "aws.s3":
+            stock(event, view)
+
+    return dispatch
