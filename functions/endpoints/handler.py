@@ -10,7 +10,7 @@ from endpoints.causes import explained
 from endpoints.plan import Finding
 from endpoints.planner import WAITING
 from endpoints.reconcile import Outcome, Reconciler
-from groundcrew.authorization import RequestDenied, authorize
+from groundcrew.authorization import RequestDenied, authorize, denial, require_looked_after
 from groundcrew.aws import bus, parameters
 from groundcrew.aws.queue import SqsQueue
 from groundcrew.aws.session import Roles
@@ -106,22 +106,11 @@ def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
     request_id = envelope.detail.get("request_id") if envelope.source == REQUEST else None
     about(environment, request_id or envelope.id)
     try:
-        authorize(
-            envelope,
-            environment,
-            config.account,
-            lambda account: parameters.document_or_none(f"/groundcrew/grants/{account}", config.region),
-        )
+        authorize(envelope, environment, config.account, parameters.grants(config.region))
     except RequestDenied as error:
-        detail = {"request": envelope.detail_type, "sender": envelope.account, "reason": error.what}
-        _announce(config, Fact("Request Denied", environment, detail))
+        _announce(config, denial(envelope, environment, error))
         raise
-    if environment.account not in config.spoke_accounts or environment.region not in config.spoke_regions:
-        raise PermanentError(
-            f"{environment} is in no account and Region that this stack looks after",
-            cause="NotConfigured",
-            remedy="Add the account to SpokeAccounts, the Region to SpokeRegions, and deploy the spoke there.",
-        )
+    require_looked_after(environment, config)
     return environment
 
 

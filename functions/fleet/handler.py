@@ -1,12 +1,11 @@
 """The sweep: look at every environment of every spoke, and say on the bus what is there."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fleet.survey import Place, Seen, facts, longest_pending, orphans
+from fleet.survey import Seen, facts, longest_pending, orphans
 from groundcrew.aws import airflow, bus
 from groundcrew.aws.network import ObservedNetwork
 from groundcrew.aws.session import Roles
@@ -14,31 +13,28 @@ from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import GroundcrewError, NotFound
 from groundcrew.events import Fact, moment
 from groundcrew.observability import count, logger, measure_hours, observed
+from groundcrew.places import Place, places, side_by_side
 from groundcrew.settings import Settings, settings
 
 if TYPE_CHECKING:
     from groundcrew.network import SecurityGroup, VpcEndpoint
-
-AT_ONCE = 8
-"""Places looked at side by side."""
 
 
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Sweep all spoke accounts and Regions; one that cannot be looked at is reported and stops no other."""
     config = settings()
-    places = [Place(account, region) for account in config.spoke_accounts for region in config.spoke_regions]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        views = list(pool.map(lambda place: _look(place, config), places))
+    swept = places(config)
+    views = side_by_side(lambda place: _look(place, config), swept)
     seen = [view for view, _ in views if view is not None]
-    troubles = [*(fact for _, found in views for fact in found), *orphans(seen, places)]
+    troubles = [*(fact for _, found in views for fact in found), *orphans(seen, swept)]
     announced = facts(seen)
     bus.announce([*announced, *troubles], bus=config.bus, region=config.region)
     count("EnvironmentsObserved", len(announced))
     count("Troubles", len(troubles))
     measure_hours("LongestPendingHours", longest_pending(seen, moment(event.get("time"))) / 3600)
     count("SweepCompleted")
-    return {"places": len(places), "environments": len(announced), "troubles": len(troubles)}
+    return {"places": len(swept), "environments": len(announced), "troubles": len(troubles)}
 
 
 def _look(place: Place, config: Settings) -> tuple[Seen | None, list[Fact]]:
@@ -81,7 +77,7 @@ def _read(refs: list[EnvironmentRef], roles: Roles, troubles: list[Fact], place:
 
 def _mistake(place: Place, ref: EnvironmentRef | None, error: Exception) -> Fact:
     logger.exception("failed")
-    what = f"looking at {ref or f'{place.account}/{place.region}'} failed: {type(error).__name__}"
+    what = f"looking at {ref or place} failed: {type(error).__name__}"
     return _trouble(place, ref, GroundcrewError(what, remedy="See the log of the sweep, and report this."))
 
 

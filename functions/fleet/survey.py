@@ -9,14 +9,7 @@ from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import PermanentError
 from groundcrew.events import GONE, OBSERVED, Fact
 from groundcrew.network import SecurityGroup, VpcEndpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One spoke account in one Region."""
-
-    account: str
-    region: str
+from groundcrew.places import Place
 
 
 @dataclass(frozen=True, slots=True)

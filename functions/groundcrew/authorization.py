@@ -6,7 +6,8 @@ from typing import Any
 
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
-from groundcrew.events import FACT, MWAA, REQUEST, Envelope, schema_error
+from groundcrew.events import FACT, MWAA, REQUEST, Envelope, Fact, schema_error
+from groundcrew.settings import Settings
 
 Grants = Callable[[str], Mapping[str, Any] | None]
 """Account id -> its policy ``/groundcrew/grants/<account>``, or None."""
@@ -43,6 +44,22 @@ def authorize(envelope: Envelope, environment: EnvironmentRef, hub: str, grants:
         cause="RequestDenied",
         remedy=f"If it may, put a grant into the parameter /groundcrew/grants/{sender}.",
     )
+
+
+def denial(envelope: Envelope, environment: EnvironmentRef | None, error: RequestDenied) -> Fact:
+    """What is announced of a request that was refused."""
+    detail = {"request": envelope.detail_type, "sender": envelope.account, "reason": error.what}
+    return Fact("Request Denied", environment, detail)
+
+
+def require_looked_after(environment: EnvironmentRef, config: Settings) -> None:
+    """Raise a PermanentError for an environment that is in no account and Region of this stack."""
+    if environment.account not in config.spoke_accounts or environment.region not in config.spoke_regions:
+        raise PermanentError(
+            f"{environment} is in no account and Region that this stack looks after",
+            cause="NotConfigured",
+            remedy="Add the account to SpokeAccounts, the Region to SpokeRegions, and deploy the spoke there.",
+        )
 
 
 def _granted(envelope: Envelope, environment: EnvironmentRef, grant: Mapping[str, Any] | None) -> bool:

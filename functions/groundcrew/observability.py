@@ -43,12 +43,12 @@ def about_message(message_id: str) -> None:
     logger.append_keys(message_id=message_id)
 
 
-def about(environment: EnvironmentRef, correlation_id: str) -> None:
-    """Name the environment that all following log lines are about."""
+def about(environment: EnvironmentRef | None, correlation_id: str) -> None:
+    """Name the environment, if it is one, and the request that all following log lines are about."""
     logger.append_keys(
-        environment=environment.name,
-        account=environment.account,
-        region=environment.region,
+        environment=environment.name if environment else None,
+        account=environment.account if environment else None,
+        region=environment.region if environment else None,
         correlation_id=correlation_id,
     )
 

@@ -45,15 +45,11 @@ class Settings:
             "SPOKE_ACCOUNTS",
             "SPOKE_REGIONS",
         )
-        values = {name: env.get(f"GROUNDCREW_{name}", "") for name in names} | {"REGION": env.get("AWS_REGION", "")}
-        missing = sorted(name for name, value in values.items() if not value)
-        if missing:
-            raise PermanentError(
-                f"not set: {', '.join(missing)}", cause="Misconfigured", remedy="Deploy the stack again."
-            )
+        read = required(env, "AWS_REGION", *(f"GROUNDCREW_{name}" for name in names))
+        values = {name: read[f"GROUNDCREW_{name}"] for name in names}
         return cls(
             account=values["ACCOUNT"],
-            region=values["REGION"],
+            region=read["AWS_REGION"],
             partition=values["PARTITION"],
             bus=values["BUS"],
             stack=values["STACK"],
@@ -75,6 +71,18 @@ class Settings:
     def acts(self) -> bool:
         """False in ``Mode`` = ``report``: plans are made and announced, nothing is changed."""
         return self.mode == "act"
+
+
+def required(env: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The values of variables.
+
+    Raises:
+        PermanentError: variables are missing or empty; all of them are named.
+    """
+    missing = sorted(name for name in names if not env.get(name))
+    if missing:
+        raise PermanentError(f"not set: {', '.join(missing)}", cause="Misconfigured", remedy="Deploy the stack again.")
+    return {name: env[name] for name in names}
 
 
 def _list(value: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ loudly.
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,12 +22,19 @@ LONGEST_PAUSE = 900
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The job is not finished and nobody can hurry it: come back in so many seconds."""
+    """The job is not finished and nobody can hurry it: come back in so many seconds.
+
+    ``swept``: a sweep finds the job again by itself, so the message need not wait for ever.
+    """
 
     seconds: int
+    swept: bool = True
 
 
 Job = Callable[[Envelope], LookAgain | None]
+
+Unreadable = Callable[[str, PermanentError], None]
+"""Told of a message that is no event: its id, and what is wrong with it."""
 
 
 class Queue(Protocol):
@@ -36,26 +44,28 @@ class Queue(Protocol):
         """Make a message visible again in so many seconds."""
 
 
-def work_through(event: Mapping[str, Any], job: Job, queue: Queue) -> dict[str, Any]:
+def work_through(
+    event: Mapping[str, Any], job: Job, queue: Queue, unreadable: Unreadable | None = None
+) -> dict[str, Any]:
     """Do the job for each message of a batch, one after the other, none stopping the others.
 
     Returns:
         The partial batch response: the messages that stay in the queue
         (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
     """
-    stay = [record["messageId"] for record in event["Records"] if not _done(record, job, queue)]
+    stay = [record["messageId"] for record in event["Records"] if not _done(record, job, queue, unreadable)]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
 
 
-def _done(record: Mapping[str, Any], job: Job, queue: Queue) -> bool:
+def _done(record: Mapping[str, Any], job: Job, queue: Queue, unreadable: Unreadable | None) -> bool:
     """Whether a message may leave the queue."""
     about_message(record["messageId"])
     received = int(record["attributes"]["ApproximateReceiveCount"])
     try:
-        again = job(Envelope.read(_body(record)))
+        again = job(_read(record, unreadable))
         if again is None:
             return True
-        if received >= LOOKS:
+        if again.swept and received >= LOOKS:
             logger.info("left to the next sweep", looks=received)
             return True
         pause = again.seconds
@@ -79,14 +89,47 @@ def _done(record: Mapping[str, Any], job: Job, queue: Queue) -> bool:
     return False
 
 
+def _read(record: Mapping[str, Any], unreadable: Unreadable | None) -> Envelope:
+    try:
+        return Envelope.read(_body(record))
+    except PermanentError as error:
+        if unreadable:
+            unreadable(record["messageId"], error)
+        raise
+
+
 def _body(record: Mapping[str, Any]) -> object:
     try:
-        return json.loads(record["body"])
+        return json.loads(record["body"], object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         return None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are said once.
+
+    EventBridge escapes nothing that it puts into an input transformer's template, so a text of somebody else's choice
+    could say again, and otherwise, who asks
+    (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html, common issues).
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is said twice")
+    return found
 
 
 def refuse(error: PermanentError) -> None:
     """Record and count what trying again cannot cure."""
     logger.error("cannot be done", cause=error.cause, error=error.what, remedy=error.remedy)
     count("Refused")
+
+
+@contextmanager
+def keeping(kind: type[PermanentError] = PermanentError) -> Iterator[None]:
+    """What is refused inside is no fault of the message's, which would be lost with it: it stays in the queue, and
+    becomes a dead letter that can be redriven.
+    """
+    try:
+        yield
+    except kind as error:
+        raise TransientError(error.what, cause=error.cause, remedy=error.remedy) from error

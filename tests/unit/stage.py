@@ -42,6 +42,7 @@ SETTINGS = Settings(
     spoke_accounts=(HUB, SPOKE, SPOKE2),
     spoke_regions=(REGION,),
 )
+LONGEST_LINE = 3_000
 VISIBILITY_TIMEOUT = 360
 """Seconds after which a message that nobody hid comes back (``template.yaml``)."""
 
@@ -184,6 +185,16 @@ class Stage:
     def causes(self) -> list[str]:
         """Every cause announced as ``Endpoints Blocked``, in order."""
         return [found["cause"] for detail in self.announced("Endpoints Blocked") for found in detail["findings"]]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What was logged since the last look, as CloudWatch gets it: a line is what ends in a line feed."""
+        text = self.log.getvalue()
+        self.log.seek(0)
+        self.log.truncate()
+        found = text.encode().decode().split("\n")  # what cannot be encoded cannot be written
+        assert found.pop() == ""
+        assert all(len(line) < LONGEST_LINE for line in found)
+        return [json.loads(line) for line in found]
 
     # ------------------------------------------------------------------ what it took
     def calls(self, act: Callable[[], object]) -> list[Entry]:

@@ -12,6 +12,7 @@ THROTTLED = frozenset(
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
+        "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "TooManyRequestsException",
@@ -49,7 +50,7 @@ def translate(error: BotoCoreError | ClientError, doing: str) -> TransientError 
     message = error.response.get("Error", {}).get("Message", "")
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     what = f"{doing}: {code}: {message}"
-    if code in THROTTLED or code in BROKEN or status >= 500:
+    if code in THROTTLED or code in BROKEN or status == 429 or status >= 500:
         return TransientError(what, cause=code)
     if code in DENIED:
         return AccessDenied(

@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from groundcrew.authorization import Grants
 from groundcrew.aws.errors import translated
 from groundcrew.aws.session import own_client
 from groundcrew.errors import NotFound, PermanentError
@@ -41,3 +42,8 @@ def document_or_none(name: str, region: str) -> dict[str, Any] | None:
         return document(name, region)
     except NotFound:
         return None
+
+
+def grants(region: str) -> Grants:
+    """How grants are looked up."""
+    return lambda account: document_or_none(f"/groundcrew/grants/{account}", region)

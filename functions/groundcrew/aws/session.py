@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from types_boto3_sts import STSClient
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
-CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 3})
+# The slowest answer is that of an environment's REST API, for which MWAA allows 10 seconds.
+CONFIG = Config(connect_timeout=3, read_timeout=12, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 _making = Lock()
@@ -33,6 +34,12 @@ def _session() -> botocore.session.Session:
     session = botocore.session.Session()
     session.register_component("data_loader", Models())
     return session
+
+
+def ca_bundle() -> str | None:
+    """Whom clients trust, if not the usual certificate authorities (``AWS_CA_BUNDLE``)."""
+    bundle: str | None = _session().get_config_variable("ca_bundle")
+    return bundle
 
 
 def own_client(service: str, region: str) -> Any:
@@ -48,7 +55,7 @@ def _own_client(service: str, region: str) -> Any:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Role:
-    """A role of the spoke stack: ``observer`` or ``network`` of an account and a Region."""
+    """A role of the spoke stack: ``observer``, ``network`` or ``airflow`` of an account and a Region."""
 
     kind: str
     account: str

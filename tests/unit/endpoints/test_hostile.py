@@ -16,7 +16,6 @@ from localcloud.model.environment import Environment
 from tests.unit.endpoints import stories
 from tests.unit.stage import DEFAULT_POLICY, HUB, REGION, SPOKE, SPOKE2, Stage, open_stage, request, status_event
 
-LONGEST_LINE = 3_000
 NOBODYS = "444444444444"
 BOMB = '{"a":' * 20_000 + "1" + "}" * 20_000
 HUGE = {f"key {number}": "x" * 1_000 for number in range(256)}
@@ -28,24 +27,13 @@ def short(value: object) -> str:
     return ascii(value)[:40]
 
 
-def lines(stage: Stage) -> list[dict[str, Any]]:
-    """What was logged since the last look, as CloudWatch gets it: a line is what ends in a line feed."""
-    text = stage.log.getvalue()
-    stage.log.seek(0)
-    stage.log.truncate()
-    found = text.encode().decode().split("\n")  # what cannot be encoded cannot be written
-    assert found.pop() == ""
-    assert all(len(line) < LONGEST_LINE for line in found)
-    return [json.loads(line) for line in found]
-
-
 def heard(stage: Stage, event: Any) -> list[dict[str, Any]]:
     """The lines about a message that changes nothing and leaves the queue at its first delivery."""
-    lines(stage)
+    stage.lines()
     left = []
     assert stage.changes(lambda: left.append(stage.deliver(event))) == []
     assert left == [True]
-    return lines(stage)
+    return stage.lines()
 
 
 def told(stage: Stage, event: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pytest
 from endpoints import watch
 from endpoints.plan import CreateEndpoint, DeleteEndpoints
 from endpoints.planner import MWAA_WAITS
-from fleet.survey import Place, Seen, longest_pending
+from fleet.survey import Seen, longest_pending
+from groundcrew.places import Place
 from localcloud.inprocess_faults import Kind
 from tests.unit.endpoints.stories import (
     BORN,

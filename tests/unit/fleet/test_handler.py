@@ -7,9 +7,10 @@ from unittest import mock
 
 import pytest
 
-from fleet.survey import Place, Seen, facts
+from fleet.survey import Seen, facts
 from groundcrew.aws import airflow
 from groundcrew.errors import TransientError
+from groundcrew.places import Place
 from localcloud.inprocess_faults import Attempt, Kind
 from tests.conftest import Figure
 from tests.unit.endpoints.stories import environment, whole

@@ -7,7 +7,7 @@ import pytest
 
 from groundcrew.aws import bus, parameters
 from groundcrew.aws.network import Network, ObservedNetwork
-from groundcrew.aws.queue import SqsQueue
+from groundcrew.aws.queue import LARGEST_BATCH, SqsQueue, send
 from groundcrew.aws.session import Role, Roles
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientError
@@ -84,6 +84,38 @@ def test_a_message_is_hidden_in_its_own_queue(stage: Stage) -> None:
     (asked,) = stage.aws.small.visibilities
     assert asked["QueueUrl"].endswith("/111111111111/groundcrew-endpoints")
     assert (asked["ReceiptHandle"], asked["VisibilityTimeout"]) == ("handle", 30)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([], []),
+        ([1] * 10, [10]),
+        ([1] * 25, [10, 10, 5]),
+        ([LARGEST_BATCH], [1]),
+        ([LARGEST_BATCH, 1], [1, 1]),
+        ([LARGEST_BATCH // 2] * 3, [2, 1]),
+        ([1, LARGEST_BATCH - 1, 1], [2, 1]),
+    ],
+)
+def test_messages_go_in_batches_that_sqs_takes(stage: Stage, sizes: list[int], batches: list[int]) -> None:
+    send("https://sqs/1/orders", ("x" * size for size in sizes), region=REGION)
+    calls = stage.aws.calls("sqs:SendMessageBatch")
+    assert [len(call.attempt.params["Entries"]) for call in calls] == batches
+    assert [len(message["MessageBody"]) for message in stage.aws.small.messages] == sizes
+
+
+def test_messages_that_are_not_taken_stop_no_others(stage: Stage) -> None:
+    real = stage.aws.small._send_batch
+
+    def partly(url: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        failed = {"Id": "0", "SenderFault": True, "Code": "InvalidMessageContents", "Message": "what is this"}
+        return real(url, entries[1:]) | {"Failed": [failed]}
+
+    with mock.patch.object(stage.aws.small, "_send_batch", partly), pytest.raises(TransientError) as caught:
+        send("https://sqs/1/orders", ["x"] * 12, region=REGION)
+    assert caught.value.what == "2 messages were not taken by orders: InvalidMessageContents"
+    assert len(stage.aws.small.messages) == 10
 
 
 @pytest.mark.parametrize("value", ["", "text", "[]", "1", "null"])

@@ -43,10 +43,7 @@ def test_a_variable_that_is_missing_or_empty_is_named(missing: str, empty: bool)
 def test_all_missing_variables_are_named_at_once() -> None:
     with pytest.raises(PermanentError) as caught:
         Settings.from_env({})
-    assert caught.value.what == (
-        "not set: ACCOUNT, BUS, LATE_AFTER_HOURS, LOOK_AGAIN_SECONDS, MODE, PARTITION, REGION,"
-        " SPOKE_ACCOUNTS, SPOKE_REGIONS, STACK"
-    )
+    assert caught.value.what == f"not set: {', '.join(sorted(ENV))}"
 
 
 def test_the_stack_tag_is_unique_to_account_region_and_stack() -> None:

@@ -10,7 +10,7 @@ from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
 from groundcrew.events import Envelope
 from groundcrew.observability import about, logger
-from groundcrew.work import LONGEST_PAUSE, LOOKS, LookAgain, work_through
+from groundcrew.work import LONGEST_PAUSE, LOOKS, LookAgain, keeping, work_through
 
 
 @dataclass
@@ -110,6 +110,14 @@ def test_a_mistake_stays_until_the_dead_letter_queue(queue: HandQueue) -> None:
     assert queue.hidden == []
 
 
+def test_nobody_says_twice_who_asks(queue: HandQueue) -> None:
+    """As a text can that EventBridge has put, unescaped, into the template of a route."""
+    text = 'x"}, "account": "222222222222", "more": {"a": "b'
+    body = json.dumps(json.loads(record("a")["body"]) | {"detail": {"text": "TEXT"}}).replace("TEXT", text)
+    assert json.loads(body)["account"] == "222222222222"
+    assert work(failing(AssertionError("it was read")), record("a", body=body), queue=queue) == []
+
+
 @pytest.mark.parametrize("body", ["", "not json", "[]", "{}", "null", '{"detail": {}}'])
 def test_a_poisonous_body_stops_no_other(queue: HandQueue, body: str) -> None:
     seen = []
@@ -129,3 +137,26 @@ def test_a_broken_line_is_not_blamed_on_the_message_before(queue: HandQueue) -> 
     work(job, record("good"), record("bad", body="{"), queue=queue)
     keys = logger.get_current_keys()
     assert (keys["message_id"], keys.get("environment")) == ("bad", None)
+
+
+def test_whoever_wants_is_told_of_a_message_that_is_no_event(queue: HandQueue) -> None:
+    told: list[tuple[str, str]] = []
+    records = {"Records": [record("a", body="nonsense"), record("b")]}
+    answer = work_through(records, lambda _: None, queue, lambda name, error: told.append((name, error.cause)))
+    assert (answer["batchItemFailures"], told) == ([], [("a", "MalformedEvent")])
+
+
+def test_who_cannot_be_told_now_is_told_later(queue: HandQueue) -> None:
+    def busy(_name: str, _error: PermanentError) -> None:
+        raise TransientError("busy")
+
+    answer = work_through({"Records": [record("a", body="nonsense")]}, lambda _: None, queue, busy)
+    assert answer["batchItemFailures"] == [{"itemIdentifier": "a"}]
+
+
+def test_what_is_no_fault_of_the_message_keeps_it() -> None:
+    with pytest.raises(TransientError) as caught, keeping():
+        raise AccessDenied("no", cause="AccessDenied", remedy="Update the stack.")
+    assert (caught.value.what, caught.value.cause, caught.value.remedy) == ("no", "AccessDenied", "Update the stack.")
+    with pytest.raises(PermanentError), keeping(AccessDenied):
+        raise PermanentError("something else")
