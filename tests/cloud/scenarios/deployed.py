@@ -23,7 +23,7 @@ SECOND_REGION = "eu-west-3"
 REGIONS = (REGION, SECOND_REGION)
 SCHEMAS = Path(__file__).resolve().parents[3] / "events/schemas"
 SCHEDULE = "groundcrew-sweep"
-QUEUES = ("groundcrew-endpoints", "groundcrew-endpoints-routine")
+QUEUES = ("groundcrew-endpoints", "groundcrew-endpoints-routine", "groundcrew-run-requests", "groundcrew-runs")
 
 PATIENCE_SECONDS = 25.0
 TURN_SECONDS = 1.0  # how far the clock is turned at each look
@@ -119,6 +119,9 @@ class Deployed:
             self.sweep()
         for environment in made:
             self.until_gone(environment)
+        if made:
+            self.cloud.advance(5)  # endpoints that MWAA made itself hold the groups for some seconds
+        for environment in made:
             self.release(environment)
 
     def release(self, environment: Environment) -> None:

@@ -205,12 +205,12 @@ def test_an_endpoint_that_fails_is_made_again_by_each_sweep_once(groundcrew: Dep
         environment = groundcrew.environment(mode="PUBLIC_ONLY")
         groundcrew.until_fact("Endpoints Blocked", environment)
         groundcrew.until_idle()
-        before = replaced()
+        before = replaced()  # by each of its events that was still worked on
         groundcrew.cloud.advance(600)
         groundcrew.sweep()
         groundcrew.until(lambda: replaced() > before, "another try")
         groundcrew.until_idle()
-        assert (before, replaced()) == (1, 2)
+        assert replaced() == before + 1
         groundcrew.cloud.advance(60)
     groundcrew.sweep()
     groundcrew.until_right(environment)

@@ -253,7 +253,8 @@ def test_roles_are_taken_on_only_by_whom_they_are_for(groundcrew: Deployed) -> N
         return refusal(lambda: sts.assume_role(RoleArn=target, RoleSessionName="test"))
 
     endpoints, sweep = role("endpoints", HUB), role("sweep", HUB)
-    observer, network, forward = role("observer"), role("network"), role("forward")
+    runs, router, follow = role("runs", HUB), role("runs-router", HUB), role("runs-follow", HUB)
+    observer, network, forward, airflow = role("observer"), role("network"), role("forward"), role("airflow")
     try:
         other = make(HUB, unique("other"), "/groundcrew/", lambdas)
         namesake = make(SPOKE, endpoints.rsplit("/", 1)[-1], "/groundcrew/", lambdas)
@@ -263,11 +264,14 @@ def test_roles_are_taken_on_only_by_whom_they_are_for(groundcrew: Deployed) -> N
         refusals = {
             (caller, target): assume(caller, target)
             for caller, targets in {
-                other: (observer, network, forward),
-                namesake: (observer, network, forward),
-                sweep: (network, forward, endpoints, admin, fake),
-                endpoints: (forward, sweep, admin, fake),
-                observer: (network, endpoints),
+                other: (observer, network, forward, airflow),
+                namesake: (observer, network, forward, airflow),
+                sweep: (network, forward, airflow, endpoints, admin, fake),
+                endpoints: (forward, airflow, sweep, admin, fake),
+                runs: (network, forward, endpoints, admin, fake),
+                router: (network, forward, airflow, runs, admin, fake),
+                follow: (network, forward, runs, admin, fake),
+                observer: (network, airflow, endpoints),
             }.items()
             for target in targets
         }
