@@ -76,24 +76,27 @@ class _Door(Door):
         return HYPHENATED.get(signed, signed), target.rsplit(".", 1)[1] if target else query.form(body)["Action"]
 
 
-def event_message(event: Mapping[str, Any]) -> dict[str, Any]:
-    """An event as SQS hands it to a function.
+def event_message(*events: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch of events as SQS hands it to a function.
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#sample-standard-queue-message-event
     """
-    record = {
-        "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
-        "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
-        "body": json.dumps(event),
-        "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": "1545082649183",
-            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-            "ApproximateFirstReceiveTimestamp": "1545082649185",
-        },
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-endpoints",
-        "awsRegion": REGION,
-    }
-    return {"Records": [record]}
+    records = [
+        {
+            "messageId": f"059f36b4-87a3-44ab-83d2-{number:012}",
+            "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+            "body": json.dumps(event),
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": "1545082649183",
+                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": "1545082649185",
+            },
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-endpoints",
+            "awsRegion": REGION,
+        }
+        for number, event in enumerate(events)
+    ]
+    return {"Records": records}

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -24,10 +25,7 @@ from localcloud.protocol import query
 from tests.unit.stage import HUB, QUEUE_ARN, REGION, SETTINGS, VISIBILITY_TIMEOUT, Context, Stage, open_stage
 
 EVENTS_AT_ONCE, ROUTINE_AT_ONCE = 5, 3
-"""``MaximumConcurrency`` of the two queues (``template.yaml``)."""
-
-MAX_RECEIVES = 20
-"""``maxReceiveCount`` of both (``template.yaml``)."""
+"""``MaximumConcurrency`` of the two queues of part ``endpoints`` (``template.yaml``)."""
 
 IN_A_VPC = 20
 """Environments: with two endpoints each they are within the VPC's quota of 50."""
@@ -36,42 +34,80 @@ TICK = 5.0
 """Seconds between two looks of MWAA at its environments."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A queue's ARN and the function that works on it, as ``template.yaml`` joins them."""
+
+    handler: Callable[..., dict[str, Any]]
+    arn: str
+    max_receives: int
+    visibility_timeout: int
+    batch_size: int = 1
+
+
+ENDPOINTS = Source(endpoints_handler, QUEUE_ARN, max_receives=20, visibility_timeout=VISIBILITY_TIMEOUT)
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """An event in a queue, and from when on it can be seen."""
+
+    event: Any
+    at: float
+    received: int = 0
+
+
 @dataclass
 class Queue:
     """A queue, and the workers that its event source mapping runs at once."""
 
     simulation: "Simulation"
     at_once: int
+    source: Source = ENDPOINTS
     dead: int = 0
     done_at: float = 0.0
-    _messages: list[tuple[float, int, Any]] = field(default_factory=list)  # visible from, receives, event
+    _messages: list[Message] = field(default_factory=list)
     _working: int = 0
 
     def put(self, *events: Any) -> None:
         now = self.simulation.timeline.now
-        self._messages += [(now, 0, event) for event in events]
+        self._messages += [Message(event, now) for event in events]
 
     def work(self) -> None:
         """Begin to work; until the queue is empty."""
         for _ in range(self.at_once):
             self.simulation.timeline.start(self._poll)
 
+    @property
+    def busy(self) -> bool:
+        """Is there anything left to do, now or later?"""
+        return bool(self._messages or self._working)
+
+    def take(self) -> list[Message]:
+        """The next batch: none if nothing can be seen now."""
+        now = self.simulation.timeline.now
+        batch = list(islice((message for message in self._messages if message.at <= now), self.source.batch_size))
+        for message in batch:
+            self._messages.remove(message)
+        return batch
+
     def _poll(self) -> None:
         timeline = self.simulation.timeline
-        while self._messages or self._working:
-            due = next((item for item in self._messages if item[0] <= timeline.now), None)
-            if due is None:
+        while self.busy:
+            batch = self.take()
+            if not batch:
                 timeline.sleep(0.1)
                 continue
-            self._messages.remove(due)
             self._working += 1
-            pause = self.simulation.deliver(due[2], due[1] + 1)
+            pauses = self.simulation.deliver(self.source, batch)
             self._working -= 1
             self.done_at = timeline.now
-            if pause is not None and due[1] + 1 >= MAX_RECEIVES:
-                self.dead += 1
-            elif pause is not None:
-                self._messages.append((timeline.now + pause, due[1] + 1, due[2]))
+            for message, pause in zip(batch, pauses, strict=True):
+                if pause is not None and message.received >= self.source.max_receives:
+                    self.dead += 1
+                elif pause is not None:
+                    message.at = timeline.now + pause
+                    self._messages.append(message)
 
 
 @dataclass
@@ -95,21 +131,28 @@ class Simulation:
     def queue(self, at_once: int) -> Queue:
         return Queue(self, at_once)
 
-    def deliver(self, event: Any, received: int) -> float | None:
-        """One invocation with one message: None if it is done, else the seconds until it comes back."""
+    def deliver(self, source: Source, batch: Sequence[Message]) -> list[float | None]:
+        """One invocation: of each message None if it is done, else the seconds until it comes back."""
+        records = [self._record(source, message) for message in batch]
+        visibilities = self.stage.aws.small.visibilities
+        since = len(visibilities)
+        failed = {one["itemIdentifier"] for one in source.handler({"Records": records}, Context())["batchItemFailures"]}
+        hidden = {one["ReceiptHandle"]: one["VisibilityTimeout"] for one in visibilities[since:]}
+        handles = [record["receiptHandle"] for record in records]
+        return [float(hidden.get(one, source.visibility_timeout)) if one in failed else None for one in handles]
+
+    def _record(self, source: Source, message: Message) -> dict[str, Any]:
+        """The message as its function gets it, once more."""
+        message.received += 1
         self._deliveries += 1
         handle = f"handle-{self._deliveries}"
-        record = {
+        return {
             "messageId": handle,
             "receiptHandle": handle,
-            "body": json.dumps(event),
-            "attributes": {"ApproximateReceiveCount": str(received)},
-            "eventSourceARN": QUEUE_ARN,
+            "body": json.dumps(message.event),
+            "attributes": {"ApproximateReceiveCount": str(message.received)},
+            "eventSourceARN": source.arn,
         }
-        if not endpoints_handler({"Records": [record]}, Context())["batchItemFailures"]:
-            return None
-        hidden = [v for v in self.stage.aws.small.visibilities if v["ReceiptHandle"] == handle]
-        return float(hidden[-1]["VisibilityTimeout"]) if hidden else float(VISIBILITY_TIMEOUT)
 
     def sweep(self) -> list[dict[str, Any]]:
         """A sweep now; what its rule passes on to the routine queue."""
@@ -180,7 +223,7 @@ def simulation(accounts: Sequence[str]) -> Iterator[Simulation]:
         undo.enter_context(mock.patch.object(stage.aws, "answer", limited))
         undo.enter_context(mock.patch.object(stage.aws, "_attempt", attempt))
         undo.enter_context(mock.patch("botocore.endpoint.time", SimpleNamespace(sleep=timeline.sleep)))
-        undo.enter_context(mock.patch("fleet.handler.ThreadPoolExecutor", timeline.pool))
+        undo.enter_context(mock.patch("groundcrew.places.ThreadPoolExecutor", timeline.pool))
         # Invocations are processes of their own: here they would share what is counted.
         undo.enter_context(mock.patch("groundcrew.observability.metrics", mock.Mock(metric_set={})))
         undo.enter_context(mock.patch("groundcrew.observability.logger.info"))

@@ -1,0 +1,117 @@
+"""Part ``runs``: from request to run, and how many at once."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bench import runs_row, runs_scale
+from bench.aws_server import event_message
+from bench.cold_start import compare
+from bench.lambda_process import HUB, REGION, ROOT, Code, function_process
+from bench.results import Figure, NotMeasured, figure
+from bench.world import SPOKE, Built, World, world
+from localcloud.model.airflow import Airflow
+from runs.request import LARGEST_CONF
+
+BARE = Path(__file__).parent / "bare"
+ROUTER, WORKER = "runs.router.handler", "runs.handler.handler"
+ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
+DAG = "nightly_load"
+PAIRS = 5
+
+AT_ONCE, BATCH = 10_000, 10
+LARGEST = 100
+"""Environments that a request may name."""
+MOST_MEMORY = 256
+"""MB that a router may take: half of what the function has."""
+
+
+def measure(built: Built) -> list[Figure]:
+    """All figures of this part; while real Airflow starts, what goes by other clocks than the machine's."""
+    with runs_row.starting() as airflows:
+        figures = runs_scale.measure()
+        figures += runs_row.measure(airflows)
+    return [*figures, *_crowd(built), *_cold_starts(built)]
+
+
+def _crowd(built: Built) -> list[Figure]:
+    """Requests in one process of the router, one batch after the other; and then the ten largest there can be."""
+    small = [_request(id=f"event-{number}") for number in range(AT_ONCE)]
+    with world() as place, function_process(built.function(ROUTER), _variables(place, "runs-router")) as router:
+        for start in range(0, AT_ONCE, BATCH):
+            answer, at = router.invoke(event_message(*small[start : start + BATCH]))
+            if answer["batchItemFailures"]:
+                raise NotMeasured(f"the router answers {answer}")
+        seconds, sent = at - router.started, len(place.aws.small.messages)
+        named = [f"orders-{number}" for number in range(LARGEST)]
+        huge = {"environments": named, "dag_id": DAG, "conf": {"text": "x" * (LARGEST_CONF - 11)}}
+        router.invoke(event_message(*(_request(id=f"huge-{number}", detail=huge) for number in range(BATCH))))
+        largest = len(place.aws.small.messages) - sent
+        if (sent, largest) != (AT_ONCE, BATCH * LARGEST):
+            raise NotMeasured(f"the router sent {sent} and {largest} orders")
+        peak = router.peak_megabytes
+    name = f"runs.router_{AT_ONCE}"
+    return [
+        figure(f"{name}_seconds", [seconds], "s", "one process, where five work; AWS answers at once"),
+        figure(f"{name}_messages", [sent], "messages", "orders sent: one for each request", AT_ONCE),
+        figure(f"{name}_peak_memory", [peak], "MB", f"and {BATCH} requests of {LARGEST} runs with 100 kB", MOST_MEMORY),
+    ]
+
+
+def _cold_starts(built: Built) -> list[Figure]:
+    """One request for one environment, and its order; the DAG can run."""
+    figures = []
+    with world() as place:
+        _run_airflow(place)
+        now = datetime.now(UTC)
+        times = {"expires_at": (now + timedelta(hours=6)).isoformat(), "wait": False}
+        order = _example("dag-run-ordered")
+        order |= {"time": now.isoformat(), "detail": order["detail"] | times}
+        for name, function, handler, bare, event in (
+            ("worker", "runs", WORKER, "bare_runs.handler", order),
+            ("router", "runs-router", ROUTER, "bare_router.handler", _request()),
+        ):
+            ours, theirs = built.function(handler), Code(BARE, bare)
+            variables, message = _variables(place, function), event_message(event)
+            figures += compare(f"runs.{name}_cold_start", ours, theirs, place, variables, message, pairs=PAIRS)
+    return figures
+
+
+class Forgetful(Airflow):
+    """An Airflow that forgets its runs: each order is the first of its kind."""
+
+    def rest(self, *asked: Any) -> tuple[int, Any]:
+        """The answer of an Airflow without runs."""
+        self.state.runs.clear()
+        return super().rest(*asked)
+
+
+def _run_airflow(place: World) -> None:
+    """The environment of the examples, which runs and lets itself be asked without limit."""
+    aws = place.aws
+    made = aws.create_environment(SPOKE, REGION, "orders", place.subnets(SPOKE), management="SERVICE")
+    aws.clock.advance(300)
+    aws.switches["mwaa.rest_per_second"] = 0
+    aws.front_door.attach(made, Forgetful("3.3.1", aws.clock.now, [{"dag_id": DAG}]))
+
+
+def _variables(place: World, function: str) -> dict[str, str]:
+    """With those that the template gives the functions of this part only."""
+    return place.variables(function) | {
+        "GROUNDCREW_RUNS_QUEUE": ORDERS,
+        "GROUNDCREW_LOCKS_TABLE": "groundcrew-locks",
+        "GROUNDCREW_FOLLOW_MACHINE": f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-runs",
+        "GROUNDCREW_IN_VPC": "false",
+    }
+
+
+def _request(**changes: Any) -> dict[str, Any]:
+    request = _example("dag-run-requested")
+    del request["detail"]["request_id"]  # so that each event is a request of its own
+    return request | {"time": datetime.now(UTC).isoformat()} | changes
+
+
+def _example(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((ROOT / f"events/{name}.json").read_text())
+    return event
