@@ -10,13 +10,13 @@ import sys
 from localcloud.__main__ import DIRECTORY, down
 from localcloud.aws import SECRET
 from localcloud.client import Client, ControlError
-from localcloud.demo import environments, setting
+from localcloud.demo import environments, runs, setting
 from localcloud.demo.report import NotAsExpected, Report
 from localcloud.demo.view import GREEN, RED, View, table
 from localcloud.deploy import DeployError
 from localcloud.installation import HUB, REGION, SPOKES, log_tail
 
-STEPS = ("deploy", "endpoints", "teardown")
+STEPS = ("deploy", "endpoints", "runs", "teardown")
 
 
 def main() -> int:
@@ -32,8 +32,9 @@ def main() -> int:
     if down(DIRECTORY):
         view.say("Stopped the local cloud that was running.")
     (DIRECTORY / "server.log").unlink(missing_ok=True)
+    airflows = runs.Airflows()
     try:
-        _play(view, report)
+        _play(view, report, airflows)
     except KeyboardInterrupt:
         view.say("Interrupted.")
     except (NotAsExpected, DeployError, ControlError, RuntimeError) as error:
@@ -42,6 +43,7 @@ def main() -> int:
     finally:
         report.write()
         if not keep:
+            airflows.stop()
             down(DIRECTORY)
     _sum_up(view, report)
     if keep and (endpoint := report.fact("deploy", "endpoint")):
@@ -49,13 +51,18 @@ def main() -> int:
     return 0 if report.ok else 1
 
 
-def _play(view: View, report: Report) -> None:
+def _play(view: View, report: Report, airflows: runs.Airflows) -> None:
     view.say("Deploying the real templates with the real SAM CLI onto a local cloud of three accounts")
     with report.step("deploy") as step:
-        place = setting.prepare(DIRECTORY, view, step)
+        place = setting.prepare(DIRECTORY, view, step, lambda cloud: airflows.begin(cloud, DIRECTORY))
     view.say("\nCreating three environments with customer-managed endpoints, through the MWAA API")
     with report.step("endpoints") as step:
         watched = environments.create(place, view, step)
+    versions = environments.upstream_version(), environments.DOWNSTREAM_VERSION
+    view.say("\nStarting a DAG in orders, on Airflow {}; its success starts one in reports, on {}".format(*versions))
+    with report.step("runs") as step:
+        airflows.attach(place.cloud, watched)
+        runs.chain(place, airflows, watched, view, step)
     view.say(f"\nDeleting {watched[0].environment.name}")
     with report.step("teardown") as step:
         environments.delete(place, view, step, watched)
@@ -67,8 +74,9 @@ def _show_log(view: View, report: Report) -> None:
     if endpoint is None:
         view.say(f"The cloud's own log is {DIRECTORY}/server.log.")
         return
-    view.say("\nThe last lines of the function groundcrew-endpoints:")
-    for line in log_tail(Client(endpoint)):
+    function = "groundcrew-runs" if report.steps[-1].name == "runs" else "groundcrew-endpoints"
+    view.say(f"\nThe last lines of the function {function}:")
+    for line in log_tail(Client(endpoint), f"/aws/lambda/{function}"):
         view.say(f"  {line}")
 
 
@@ -89,6 +97,14 @@ def _sum_up(view: View, report: Report) -> None:
     if rows:
         head = ["environment", "account", "what", "status", "endpoints made", "in PENDING", "AWS calls"]
         for line in table(head, rows):
+            view.say(line)
+    if ran := report.fact("runs", "runs"):
+        view.say()
+        head = ["environment", "Airflow", "DAG", "run", "state", "took"]
+        keys = ["environment", "airflow_version", "dag_id", "run_id", "state"]
+        for line in table(
+            head, [[*(str(one[key]) for key in keys), f"{one['duration_seconds']:.1f} s"] for one in ran]
+        ):
             view.say(line)
     if name := report.fact("teardown", "environment"):
         gone = [report.fact("teardown", what) for what in ("endpoints_removed", "groups_removed")]

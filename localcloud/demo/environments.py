@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.airflow import installed
 from localcloud.demo.report import NotAsExpected, Step
 from localcloud.demo.setting import LOOK_SECONDS, Setting
 from localcloud.demo.view import DIM, GREEN, PLAIN, YELLOW, View
@@ -14,6 +15,12 @@ from localcloud.installation import HUB, REGION, SPOKES, dead_letters
 
 LIFE = ["CREATING", "PENDING", "CREATING", "AVAILABLE"]
 PATIENCE_SECONDS = 90.0
+DOWNSTREAM_VERSION = "3.3.1"
+
+
+def upstream_version() -> str:
+    """Airflow 2, but where it cannot be: it ends with Python 3.12."""
+    return "2.10.3" if installed.is_installed("2.10.3") else DOWNSTREAM_VERSION
 
 
 @dataclass
@@ -66,13 +73,15 @@ def create(setting: Setting, view: View, step: Step) -> list[Watched]:
     own = make_network(setting.aws, SPOKES[1], REGION)
     before = foreign_resources(setting.aws, (HUB, *SPOKES), REGION)
     plans = [
-        ("orders", SPOKES[0], setting.shared, "PRIVATE_ONLY", "private web server, shared VPC"),
-        ("reports", SPOKES[1], setting.shared, "PUBLIC_ONLY", "public web server, shared VPC"),
-        ("science", SPOKES[1], own, "PRIVATE_ONLY", "private web server, own VPC"),
+        ("orders", SPOKES[0], setting.shared, "PRIVATE_ONLY", "private web server, shared VPC", upstream_version()),
+        ("reports", SPOKES[1], setting.shared, "PUBLIC_ONLY", "public web server, shared VPC", DOWNSTREAM_VERSION),
+        ("science", SPOKES[1], own, "PRIVATE_ONLY", "private web server, own VPC", DOWNSTREAM_VERSION),
     ]
     watched = [
-        Watched(Environment.create(setting.aws, account, name, network, mode=mode), f"{account} {what}")
-        for name, account, network, mode, what in plans
+        Watched(
+            Environment.create(setting.aws, account, name, network, mode=mode, version=version), f"{account} {what}"
+        )
+        for name, account, network, mode, what, version in plans
     ]
     _watch(view, watched, lambda: all(one.statuses[-1] not in ("CREATING", "PENDING") for one in watched))
     step.facts["environments"] = [_facts(setting, one) for one in watched]

@@ -37,8 +37,9 @@ class _Job:
     seconds: float = 0.0
 
 
-def prepare(directory: Path, view: View, step: Step) -> Setting:
-    """Start and deploy everything; what does not need another thing runs beside it.
+def prepare(directory: Path, view: View, step: Step, beside: Callable[[Client], None]) -> Setting:
+    """Start and deploy everything; what does not need another thing runs beside it, and ``beside`` is called as soon as
+    the cloud is up.
 
     Raises ``DeployError`` or ``RuntimeError`` with what the failing tool said.
     """
@@ -54,13 +55,14 @@ def prepare(directory: Path, view: View, step: Step) -> Setting:
         built = run("sam build", deploy.build, deploy.ROOT / "template.yaml", directory / "build")
         _watch(view, jobs, cloud_is_up.done)
         cloud: Client = cloud_is_up.result()
+        beside(cloud)
         shared = run(f"shared VPC in {HUB}, the hub", _shared_vpc, cloud)
         spokes = [run(f"spoke in {account}", deploy_spoke, cloud, account) for account in (HUB, *SPOKES)]
-        _watch(view, jobs, built.done)
-        hub = run(f"hub in {HUB}", deploy_hub, cloud, built.result())
+        _watch(view, jobs, lambda: built.done() and shared.done())
+        network, network_stack = shared.result()
+        hub = run(f"hub in {HUB}, with a place in that VPC", _hub, cloud, built.result(), network)
         _watch(view, jobs, lambda: all(job.future.done() for job in jobs))
         view.close()
-        network, network_stack = shared.result()
         stacks = [hub.result(), *(one.result() for one in spokes), network_stack]
     step.facts["endpoint"] = cloud.endpoint
     step.facts["stacks"] = [
@@ -91,6 +93,13 @@ def _line(view: View, job: _Job) -> str:
     if job.future.exception() is not None:
         return f"  {view.paint('!!', RED)}  {job.label}"
     return f"  {view.paint('ok', GREEN)}  {job.label:32} {view.paint(f'{job.seconds:.1f} s', DIM)}"
+
+
+def _hub(cloud: Client, built: Path, network: Network) -> deploy.Deployed:
+    """The hub; its functions that ask Airflow live in the shared VPC, from where they reach private web servers."""
+    ec2 = Aws(cloud).client("ec2", HUB, REGION)
+    group = ec2.create_security_group(GroupName="functions", Description="Groundcrew", VpcId=network.vpc_id)["GroupId"]
+    return deploy_hub(cloud, built, place=(network.subnet_ids, (group,)))
 
 
 def _shared_vpc(cloud: Client) -> tuple[Network, deploy.Deployed]:

@@ -46,10 +46,14 @@ class View:
             body = "".join(f"\x1b[2K{self._cut(line)}\n" for line in lines)
             print(up + body, end="", file=self.output, flush=True)
             return
-        elapsed = time.monotonic() - self._started
         for number, line in enumerate(lines):
             if number >= len(before) or before[number] != line:
-                print(f"{elapsed:6.1f} s {line}", file=self.output, flush=True)
+                print(f"{self.elapsed} {line}", file=self.output, flush=True)
+
+    @property
+    def elapsed(self) -> str:
+        """How long it has been going on."""
+        return f"{time.monotonic() - self._started:6.1f} s"
 
     def close(self) -> None:
         """The block stays as it is; the next one is drawn below it."""

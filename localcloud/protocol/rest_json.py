@@ -56,6 +56,8 @@ def serialize(operation: OperationModel, result: Mapping[str, Any]) -> bytes:
 
 
 def _known(shape: Any, value: Any) -> Any:
+    if getattr(shape, "is_document_type", False):
+        return value
     if shape.type_name == "structure":
         members = shape.members
         return {key: _known(members[key], item) for key, item in value.items() if item is not None and key in members}
@@ -64,6 +66,7 @@ def _known(shape: Any, value: Any) -> Any:
     return value
 
 
-def error(code: str, message: str) -> tuple[dict[str, str], bytes]:
-    """Headers and body of an error answer (its type travels in a header)."""
-    return {"x-amzn-ErrorType": code, "Content-Type": "application/json"}, json.dumps({"message": message}).encode()
+def error(code: str, message: str, members: Mapping[str, Any] | None = None) -> tuple[dict[str, str], bytes]:
+    """Headers and body of an error answer (its type travels in a header) with the members of its own."""
+    body = json.dumps({"message": message, **(members or {})}).encode()
+    return {"x-amzn-ErrorType": code, "Content-Type": "application/json"}, body
