@@ -158,6 +158,35 @@ def test_a_request(reader: Reader) -> None:
     eventually(lambda: len(in_use(orders)) == len([*lost, *kept]), 30)
 
 
+def test_a_dag_run(reader: Reader) -> None:
+    orders = reader.orders()
+    dags = [{"dag_id": "load"}]
+    cloud = reader.terminal.cloud
+    cloud.attach_airflow(orders.arn, version=orders.describe()["AirflowVersion"], dags=dags)
+    cloud.switch(**{"mwaa.private_web_server": "open"})  # the hub is in no VPC here
+    accepted = json.loads(reader.script("README.md").type("aws events put-events", SPOKE))
+    assert accepted["FailedEntryCount"] == 0
+    (run,) = eventually(lambda: cloud.airflow_runs(orders.arn), 30)
+    assert (run["run_id"], run["conf"]) == ("groundcrew__load-2026-11-22", {"day": "2026-11-22"})
+
+
+def test_routes(reader: Reader) -> None:
+    """What they do is shown by ``tests/cloud/scenarios/test_routes.py``."""
+    routes = reader.script("examples/routes/README.md")
+    routes.type("sam deploy --template-file examples/routes/s3-object-bucket.yaml", SPOKE)
+    for name in ("s3-object", "dag-after-dag", "nightly", "smoke"):
+        routes.type(f"sam deploy --template-file examples/routes/{name}.yaml", HUB)
+    queue = f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-run-requests"
+    events = reader.client("events")
+    targeting = events.list_rule_names_by_target(TargetArn=queue, EventBusName="groundcrew")["RuleNames"]
+    stacks = {rule.partition("-On")[0] for rule in targeting if "-On" in rule}
+    assert stacks == {"load-incoming", "report-after-load", "smoke"}
+    assert reader.client("scheduler").list_schedules(NamePrefix="nightly-compact")["Schedules"]
+    routes.type("for stack in", HUB)
+    assert reader.stacks(HUB).keys() == {"groundcrew", "groundcrew-spoke", "shared-vpc"}
+    deploy.remove(reader.terminal.cloud, "incoming", SPOKE)
+
+
 def test_a_redrive(reader: Reader) -> None:
     cloud, sqs = reader.terminal.cloud, reader.client("sqs")
     queue = sqs.get_queue_url(QueueName="groundcrew-endpoints")["QueueUrl"]
@@ -185,6 +214,13 @@ def test_a_redrive(reader: Reader) -> None:
     eventually(lambda: reader.waiting(DEAD_LETTERS) == 0)
     eventually(lambda: cloud.calls(since, role="groundcrew-observer", action="airflow:GetEnvironment"), 30)
     eventually(lambda: reader.waiting("groundcrew-endpoints") == 0, 30)
+
+
+def test_a_redrive_of_runs(reader: Reader) -> None:
+    """That it starts nothing twice is shown by ``tests/cloud/scenarios/test_runs_redrive.py``."""
+    operations = reader.script("docs/operations.md")
+    operations.type("aws sqs start-message-move-task", HUB)
+    assert json.loads(operations.type("aws stepfunctions list-executions", HUB)) == {"executions": []}
 
 
 def test_a_sweep(reader: Reader) -> None:
