@@ -1,0 +1,19 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.runs.desk import Desk, open_desk
+from tests.unit.runs.hub import Hub, open_hub
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with open_hub() as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with open_desk() as opened:
+        opened.fleet()
+        yield opened
