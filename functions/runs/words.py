@@ -6,11 +6,11 @@ from typing import Any
 
 LONGEST = 300
 SHORTEST_SECRET = 4
-"""Characters; shorter texts of a conf are left, or nothing readable would be."""
+"""Characters; shorter texts and numbers of a conf are left, or nothing readable would be."""
 
 
 def quoted(words: str, conf: Mapping[str, Any] | None) -> str:
-    """The words, with every text of the conf in them masked, however it was escaped."""
+    """The words, with every text and number of the conf in them masked, however it was escaped."""
     texts = {text for text in _texts(conf) if len(text) >= SHORTEST_SECRET}
     for text in sorted(texts, key=len, reverse=True):
         for form in (text, repr(text)[1:-1], json.dumps(text)[1:-1]):
