@@ -19,7 +19,7 @@ from runs.order import Order
 from runs.plan import Begin, Confirm, Look, Reject, Seen, Wait
 from runs.planner import READY, decide, gone, note
 from runs.reach import Reach
-from runs.seen import RunRef, Start, Way
+from runs.seen import Start, Way
 from runs.settings import RunSettings
 
 
@@ -41,7 +41,7 @@ class Job:
         self._config = config
         self._more = more
         self._roles = roles
-        self._ref = RunRef(order.dag_id, order.run_id, order.requested_at, order.logical_date)
+        self._ref = order.ref
 
     def do(self, now: Callable[[], datetime]) -> Started | LookAgain:
         """Do what the planner says, as long as it has something to say.

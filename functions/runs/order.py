@@ -9,6 +9,7 @@ from typing import Any, Self
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
 from groundcrew.events import FACT, Envelope, validate
+from runs.seen import RunRef
 
 REQUESTED = "DAG Run Requested"
 ORDERED = "DAG Run Ordered"
@@ -18,13 +19,12 @@ REJECTED = "DAG Run Rejected"
 FINISHED = "DAG Run Finished"
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """``if_paused`` is ``reject``, ``unpause`` or ``queue``; ``sender`` the account that asked, ``correlation_id`` the
-    id of its event, ``requested_at`` when it asked. Times have a zone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be run, wherever; ``if_paused`` is ``reject``, ``unpause`` or ``queue``, ``sender`` the account that
+    asked, ``correlation_id`` the id of its event, ``requested_at`` when it asked. Times have a zone.
     """
 
-    environment: EnvironmentRef
     request_id: str
     dag_id: str
     run_id: str
@@ -37,6 +37,13 @@ class Order:
     sender: str
     correlation_id: str
     requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Asked):
+    """What is to be run in one environment."""
+
+    environment: EnvironmentRef
 
     @classmethod
     def read(cls, envelope: Envelope) -> Self:
@@ -68,6 +75,11 @@ class Order:
             correlation_id=envelope.id,
             requested_at=envelope.time,
         )
+
+    @property
+    def ref(self) -> RunRef:
+        """Its run."""
+        return RunRef(self.dag_id, self.run_id, self.requested_at, self.logical_date)
 
     @property
     def about(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ UNSEEN = Unseen.UNSEEN
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known so far of an order's environment, None being "there is none"; the planner asks for more."""
+    """What is known so far about an order, None being "there is none"; the planner asks for more."""
 
     environment: Environment
     policy_allows: bool = True

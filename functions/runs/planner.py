@@ -24,9 +24,6 @@ SHORTEST_WAIT, LONGEST_WAIT = 15, 600
 PATIENCE = timedelta(minutes=15)
 """How long after its expiry an order is kept while Airflow cannot be asked what an earlier try has done."""
 
-SKEW = timedelta(minutes=1)
-"""How far Airflow's clock may be behind EventBridge's."""
-
 SECOND = timedelta(seconds=1)
 """What the command line of old versions drops of a logical date."""
 
@@ -144,7 +141,7 @@ def is_ours(run: Run, order: Order) -> bool:
     if order.logical_date and run.logical_date and abs(run.logical_date - order.logical_date) >= SECOND:
         return False
     moments = [run.created_at, run.start_date, run.logical_date if order.logical_date is None else None]
-    older = any(moment is not None and moment < order.requested_at - SKEW for moment in moments)
+    older = any(moment is not None and moment < order.ref.earliest for moment in moments)
     return not older and (run.conf is None or run.conf == order.conf)
 
 

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
 from groundcrew.events import REQUEST, Envelope, Fact, validate
 from groundcrew.settings import Settings
-from runs.order import REJECTED, REQUESTED, Order
+from runs.order import REJECTED, REQUESTED, Asked, Order
 from runs.selection import Selector
 
 LARGEST_CONF = 100_000
@@ -35,23 +34,11 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """PostgreSQL stores neither NUL nor half a surrogate pair in text or jsonb."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Asked):
     """What is to be run, and where: ``targets`` are the environments named, each once, or what selects them."""
 
     targets: tuple[EnvironmentRef, ...] | Selector
-    request_id: str
-    dag_id: str
-    run_id: str
-    conf: Mapping[str, Any]
-    logical_date: datetime | None
-    note: str
-    if_paused: str
-    expires_at: datetime
-    wait: bool
-    sender: str
-    correlation_id: str
-    requested_at: datetime
 
     @classmethod
     def read(cls, envelope: Envelope, config: Settings, now: datetime) -> Self:
@@ -91,21 +78,7 @@ class Request:
 
     def order(self, environment: EnvironmentRef) -> Order:
         """What is to be done in one environment."""
-        return Order(
-            environment=environment,
-            request_id=self.request_id,
-            dag_id=self.dag_id,
-            run_id=self.run_id,
-            conf=self.conf,
-            logical_date=self.logical_date,
-            note=self.note,
-            if_paused=self.if_paused,
-            expires_at=self.expires_at,
-            wait=self.wait,
-            sender=self.sender,
-            correlation_id=self.correlation_id,
-            requested_at=self.requested_at,
-        )
+        return Order(environment=environment, **{one.name: getattr(self, one.name) for one in fields(Asked)})
 
 
 def rejection(envelope: Envelope, environment: EnvironmentRef | None, error: PermanentError) -> Fact:

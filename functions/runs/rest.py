@@ -5,7 +5,7 @@ What differs between them is measured for every version that MWAA offers; MWAA i
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -21,9 +21,6 @@ LONGEST_PATH = 64
 
 PAGE = 100
 """Entries of a page: Airflow's default ``[api] maximum_page_limit``."""
-
-SKEW = timedelta(minutes=1)
-"""How far Airflow's clock may be behind EventBridge's."""
 
 
 class RestWay:
@@ -61,7 +58,7 @@ class RestWay:
             if ref.logical_date:
                 window = self._between(ref.logical_date, ref.logical_date)
             else:
-                window = {"run_after_gte" if self._v2 else "execution_date_gte": (ref.since - SKEW).isoformat()}
+                window = {"run_after_gte" if self._v2 else "execution_date_gte": ref.earliest.isoformat()}
             return next((run for run in self._runs(ref.dag_id, window) if run.run_id == ref.run_id), None)
         if status == 404:
             return None

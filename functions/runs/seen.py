@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from groundcrew.errors import PermanentError
 
 ENDED = frozenset({"success", "failed"})
 """States in which a run is over (Airflow ``DagRunState``)."""
+
+SKEW = timedelta(minutes=1)
+"""How far Airflow's clock may be behind EventBridge's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class RunRef:
     run_id: str
     since: datetime
     logical_date: datetime | None = None
+
+    @property
+    def earliest(self) -> datetime:
+        """Airflow dates no run of ours before this."""
+        return self.since - SKEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ class Watched:
     @classmethod
     def of(cls, order: Order, environment: Environment) -> Self:
         """The run that an order has started."""
-        ref = RunRef(order.dag_id, order.run_id, order.requested_at, order.logical_date)
-        return cls(order.environment, ref, order.request_id, order.correlation_id, environment.airflow_version)
+        return cls(order.environment, order.ref, order.request_id, order.correlation_id, environment.airflow_version)
 
     @classmethod
     def read(cls, state: Mapping[str, Any]) -> Self:
