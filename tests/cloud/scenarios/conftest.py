@@ -8,6 +8,7 @@ from localcloud import deploy
 from localcloud.__main__ import down, up
 from localcloud.aws import Aws
 from localcloud.client import Client
+from localcloud.fleet import Environment
 from localcloud.installation import (
     HUB,
     SPOKE_STACK,
@@ -17,6 +18,7 @@ from localcloud.installation import (
     deploy_shared_vpc,
     spoke_parameters,
 )
+from tests.cloud.scenarios.airflows import Fleet
 from tests.cloud.scenarios.deployed import REGIONS, Deployed
 
 HERE = Path(__file__).parent
@@ -57,6 +59,19 @@ def groundcrew(deployment: Deployed) -> Iterator[Deployed]:
     deployment.clear()
     deployment.until_idle()
     assert deployment.undelivered() == {}
+
+
+@pytest.fixture(scope="module")
+def fleet(deployment: Deployed) -> Iterator[Fleet]:
+    """Environments with a double of Airflow in each."""
+    with Fleet.made(deployment) as fleet:
+        yield fleet
+
+
+@pytest.fixture(params=["v2", "v3"])
+def environment(fleet: Fleet, request: pytest.FixtureRequest) -> Environment:
+    """One with Airflow 2 and one with Airflow 3."""
+    return fleet.v2 if request.param == "v2" else fleet.v3
 
 
 def _deploy_spokes(cloud: Client) -> None:

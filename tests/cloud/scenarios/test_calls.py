@@ -1,12 +1,9 @@
 """How many AWS calls it costs, besides STS and SSM."""
 
-from collections.abc import Callable
-
 from localcloud.fleet import make_network
 from localcloud.installation import REGION
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
-
-Figure = Callable[[str, int], None]
+from tests.conftest import Figure
 
 NOTHING_TO_DO = 4
 

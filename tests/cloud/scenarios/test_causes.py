@@ -11,8 +11,8 @@ from localcloud.fleet import Environment, Network, make_network
 from localcloud.installation import HUB, REGION
 from tests.cloud.conftest import unique
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
+from tests.conftest import Figure
 
-Figure = Callable[[str, int], None]
 Provoked = AbstractContextManager[Environment]
 
 OBSERVER, NETWORK = f"groundcrew-observer-{REGION}", f"groundcrew-network-{REGION}"

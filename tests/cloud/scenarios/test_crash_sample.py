@@ -13,8 +13,7 @@ from localcloud.fleet import Environment, Network, foreign_resources, make_netwo
 from localcloud.installation import HUB, REGION
 from tests.cloud.conftest import unique
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
-
-Figure = Callable[[str, int], None]
+from tests.conftest import Figure
 
 ROLES = "/groundcrew-(endpoints|observer|network)-"
 KINDS = ("throttle", "drop", "error", "denied")

@@ -1,6 +1,5 @@
 """Environments that wait in PENDING get exactly the endpoints they need, wherever their VPC is."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,8 +7,7 @@ import pytest
 from localcloud.fleet import admissions, make_network
 from localcloud.installation import HUB, REGION
 from tests.cloud.scenarios.deployed import OTHER, SECOND_REGION, SPOKE, Deployed
-
-Figure = Callable[[str, int], None]
+from tests.conftest import Figure
 
 
 @pytest.mark.parametrize(

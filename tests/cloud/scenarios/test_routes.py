@@ -1,6 +1,5 @@
 """The routes of ``examples/routes``, deployed as they are: from what happens to the runs, and to no others."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,6 @@ from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
 
 ROUTES = Path(__file__).resolve().parents[3] / "examples/routes"
 AWKWARD = 'incoming/all of "May" \\ 2026/é<1>.csv'
-
-
-@pytest.fixture(scope="module")
-def fleet(deployment: Deployed) -> Iterator[Fleet]:
-    with Fleet.made(deployment) as fleet:
-        yield fleet
 
 
 def test_an_object_in_s3(groundcrew: Deployed, fleet: Fleet) -> None:
@@ -81,6 +74,8 @@ def test_a_dag_after_a_dag(groundcrew: Deployed, fleet: Fleet, granted: bool) ->
             (SPOKE, succeeded(fleet, unique("other-dag"), dag_id="report")),
             (SPOKE, succeeded(fleet, unique("failed"), state="failed")),
             (SPOKE, succeeded(fleet, unique("elsewhere"), environment=fleet.v3.ref)),
+            (SPOKE, succeeded(fleet, f'{unique("injected")}", "if_paused": "unpause", "note": "')),
+            (SPOKE, succeeded(fleet, unique("injected"), run_id='a\\", "note": "b')),
             (SPOKE, succeeded(fleet, request_id)),
             (SPOKE, succeeded(fleet, request_id)),
         ):

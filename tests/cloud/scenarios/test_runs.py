@@ -1,7 +1,7 @@
 """A request for a DAG run, from who sends it to the run's end: one run, and one word of what became of it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,19 +13,7 @@ from localcloud.installation import HUB, REGION
 from tests.cloud.conftest import unique
 from tests.cloud.scenarios.airflows import TEAM, Fleet, put_in
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
-
-Figure = Callable[[str, int], None]
-
-
-@pytest.fixture(scope="module")
-def fleet(deployment: Deployed) -> Iterator[Fleet]:
-    with Fleet.made(deployment) as fleet:
-        yield fleet
-
-
-@pytest.fixture(params=["v2", "v3"])
-def environment(fleet: Fleet, request: pytest.FixtureRequest) -> Environment:
-    return fleet.v2 if request.param == "v2" else fleet.v3
+from tests.conftest import Figure
 
 
 def envelope(sender: str, asked: datetime, **detail: Any) -> dict[str, Any]:

@@ -20,17 +20,6 @@ COMMAND = "airflow-cli:.*"
 SLOW = 0.3  # seconds that a command takes
 
 
-@pytest.fixture(scope="module")
-def fleet(deployment: Deployed) -> Iterator[Fleet]:
-    with Fleet.made(deployment) as fleet:
-        yield fleet
-
-
-@pytest.fixture(params=["v2", "v3"])
-def environment(fleet: Fleet, request: pytest.FixtureRequest) -> Environment:
-    return fleet.v2 if request.param == "v2" else fleet.v3
-
-
 @contextmanager
 def hub_with(groundcrew: Deployed, **changed: str) -> Iterator[None]:
     """The hub with other parameters, for as long as this lasts."""

@@ -4,15 +4,13 @@ A call goes wrong on the way from a request to the end of its run. The run is th
 anybody's help.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.cloud.scenarios.airflows import Fleet
 from tests.cloud.scenarios.deployed import Deployed
-
-Figure = Callable[[str, int], None]
+from tests.conftest import Figure
 
 ROUTER, WORKER, FOLLOWER, MACHINE = (f"groundcrew-runs{name}-us" for name in ("-router", "", "-follow", "-machine"))
 OBSERVER, AIRFLOW = "groundcrew-observer-us", "groundcrew-airflow-us"
@@ -60,12 +58,6 @@ BY_COMMAND_LINE = [
     Case(WORKER, "dynamodb:PutItem", "error"),
     Case(WORKER, "dynamodb:DeleteItem", "drop", times=1),
 ]
-
-
-@pytest.fixture(scope="module")
-def fleet(deployment: Deployed) -> Iterator[Fleet]:
-    with Fleet.made(deployment) as fleet:
-        yield fleet
 
 
 def struck(groundcrew: Deployed, fleet: Fleet, case: Case) -> None:

@@ -1,6 +1,5 @@
 """What failed for too long is taken up again once the cause is mended, and starts nothing twice."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,12 +7,6 @@ import pytest
 from localcloud.installation import HUB, REGION
 from tests.cloud.scenarios.airflows import Fleet, impatient
 from tests.cloud.scenarios.deployed import Deployed
-
-
-@pytest.fixture(scope="module")
-def fleet(deployment: Deployed) -> Iterator[Fleet]:
-    with Fleet.made(deployment) as fleet:
-        yield fleet
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,12 @@ def test_a_lock_that_was_lost_is_not_taken_from_its_new_holder(hub: Hub) -> None
     hub.put(hub.order(environment))
     hub.deliver(hub.messages[0])
     assert locks(hub) == {LOCK: other}
+
+
+@pytest.mark.parametrize("kind", [Kind.DENIED, Kind.THROTTLED])
+def test_a_table_of_locks_in_trouble_rejects_nobody(hub: Hub, kind: Kind) -> None:
+    environment = hub.environment()
+    hub.refuse_rest()
+    trouble = hub.stage.aws.faults.add(kind, "dynamodb:PutItem")
+    assert hub.way(hub.order(environment)) == "cli"
+    assert trouble.fired

@@ -194,3 +194,17 @@ def test_what_is_no_order_becomes_a_dead_letter(hub: Hub) -> None:
         hub.messages[-1].body = json.dumps(event | change)
     hub.work_off()
     assert (hub.runs(), hub.facts(), len(hub.dead)) == ([], [], len(NO_ORDERS))
+
+
+def test_a_policy_that_we_may_not_read_rejects_nobody(hub: Hub) -> None:
+    hub.stage.aws.parameters["/groundcrew/runs/nightly"] = '{"dags": ["*"]}'
+    denied = hub.stage.aws.faults.add(Kind.DENIED, "ssm:GetParameter")
+    assert hub.way(hub.order(hub.environment(tags={"groundcrew:runs": "nightly"}))) == "rest"
+    assert denied.fired
+
+
+def test_a_conf_that_is_too_long_for_a_command_line(hub: Hub) -> None:
+    """As JSON it is within what a request may have; each of its blanks takes six bytes there."""
+    hub.refuse_rest()
+    assert hub.cause(hub.order(hub.environment(), conf={"text": " " * 30_000})) == "BadConf"
+    assert "dags trigger" not in hub.asked()

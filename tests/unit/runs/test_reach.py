@@ -38,19 +38,23 @@ class Ways:
     cli: Fake = field(default_factory=lambda: Fake("cli"))
 
 
-def ask(ways: Ways, access: str = "PUBLIC_ONLY", *, in_vpc: bool = False) -> tuple[str, str]:
-    """Which way answers a question, and what it answers."""
+def reaching(ways: Ways, access: str, *, in_vpc: bool = False) -> Reach:
     about = environment(webserver_access_mode=access)
     reach = Reach(Roles("aws", "us-east-1", "test"), about, Locks("locks", "us-east-1"), in_vpc=in_vpc)
     reach._ways = cast("tuple[Way, ...]", (ways.rest, ways.cli))
+    return reach
 
-    def question(way: Any) -> str:
-        way.asked += 1
-        if way.fails:
-            raise way.fails
-        return f"from {way.name}"
 
-    return reach.ask(question)
+def question(way: Any) -> str:
+    way.asked += 1
+    if way.fails:
+        raise way.fails
+    return f"from {way.name}"
+
+
+def ask(ways: Ways, access: str = "PUBLIC_ONLY", *, in_vpc: bool = False) -> tuple[str, str]:
+    """Which way answers a question, and what it answers."""
+    return reaching(ways, access, in_vpc=in_vpc).ask(question)
 
 
 def failure(ways: Ways, access: str = "PUBLIC_ONLY", *, in_vpc: bool = False) -> GroundcrewError:
@@ -121,3 +125,14 @@ def test_from_within_its_vpc_the_command_line_serves_too() -> None:
 @pytest.mark.parametrize("error", [DENIED, PermanentError("422", cause="BadConf")])
 def test_a_private_web_server_that_answers_is_reached(error: GroundcrewError) -> None:
     assert failure(Ways(Fake("rest", error)), "PRIVATE_ONLY") is error
+
+
+def test_a_private_web_server_that_has_answered_is_not_out_of_reach_later() -> None:
+    """What it did not answer may have taken effect: that is tried again, not rejected."""
+    ways = Ways()
+    reach = reaching(ways, "PRIVATE_ONLY")
+    assert reach.ask(question) == ("from rest", "rest")
+    ways.rest.fails = NO_ANSWER
+    with pytest.raises(TransientError) as caught:
+        reach.ask(question)
+    assert caught.value is NO_ANSWER
