@@ -18,7 +18,7 @@ BARE = Path(__file__).parent / "bare"
 ROUTER, WORKER = "runs.router.handler", "runs.handler.handler"
 ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
 DAG = "nightly_load"
-PAIRS = 5
+PAIRS = 11
 
 AT_ONCE, BATCH = 10_000, 10
 LARGEST = 100

@@ -140,7 +140,8 @@ class RestWay:
                 raise WayClosed(error.what, cause="VersionTooOld") from error
             if error.cause == "ValidationException" and len(path) > LONGEST_PATH:
                 raise WayClosed(error.what, cause="PathTooLong") from error
-            raise
+            conf = (more.get("body") or {}).get("conf")  # AWS may repeat what it does not accept
+            raise type(error)(quoted(error.what, conf), cause=error.cause, remedy=error.remedy) from None
 
 
 def _quoted(text: str) -> str:

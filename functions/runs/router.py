@@ -47,6 +47,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return work_through(event, router.route, queue.SqsQueue(), router.unreadable)
 
 
+def now() -> datetime:
+    """The time by which requests expire."""
+    return datetime.now(UTC)
+
+
 class Router:
     """Routes the requests of one invocation."""
 
@@ -60,8 +65,9 @@ class Router:
     def route(self, envelope: Envelope) -> None:
         """Order what is asked for, then say what is refused.
 
-        Orders are sent even if some places could not be looked into; with these the request comes back, and whatever
-        is ordered twice its worker recognises. Refusals are said once, when there is nothing left to try again.
+        Orders are sent even if some places could not be looked into; for these the request comes back until it
+        expires, and whatever is ordered twice its worker recognises. Refusals are said once, when there is nothing
+        left to try again.
 
         Raises:
             PermanentError: the request is not valid; it is announced.
@@ -69,15 +75,16 @@ class Router:
         """
         about(None, _id(envelope))
         try:
-            request = Request.read(envelope, self._config, datetime.now(UTC))
+            request = Request.read(envelope, self._config, now())
             outcome = self._resolve(envelope, request)
         except PermanentError as error:
             self._announce([rejection(envelope, None, error)])
             raise
         orders = [request.order(environment) for environment in outcome.environments]
         self._send(orders)
-        if outcome.failed:
+        if outcome.failed and now() < request.expires_at:
             raise outcome.failed[0]
+        outcome.refusals += [(None, _not_looked_into(failure)) for failure in outcome.failed]
         self._announce([_refusal(envelope, environment, refusal) for environment, refusal in outcome.refusals])
         for environment, refusal in outcome.refusals:
             about(environment, _id(envelope))
@@ -163,6 +170,15 @@ def _nothing() -> PermanentError:
         "the selector selects no environment",
         cause="NothingSelected",
         remedy="Compare it with the accounts, Regions and tags of the environments.",
+    )
+
+
+def _not_looked_into(failure: TransientError) -> PermanentError:
+    return PermanentError(
+        f"what the selector means there could not be seen before the request expired: {failure.what}",
+        cause="Expired",
+        remedy=failure.remedy
+        or "Look whether the stack's SpokeAccounts and SpokeRegions name places that MWAA serves.",
     )
 
 

@@ -52,7 +52,7 @@ class LocalCloud:
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         return url, arn
 
-    def received(self, url: str, account: str = HUB, region: str = "us-east-1", seconds: float = 10) -> dict[str, Any]:
+    def received(self, url: str, account: str = HUB, region: str = "us-east-1", seconds: float = 60) -> dict[str, Any]:
         """The next message of a queue, removed from it."""
         sqs = self.client("sqs", account, region)
 
@@ -78,7 +78,7 @@ def allow(action: str | list[str], resource: str | list[str] = "*", **condition:
     return {**statement, "Condition": condition} if condition else statement
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
     """The first true answer of ``check``; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (answer := check()):

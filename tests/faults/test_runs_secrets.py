@@ -45,6 +45,22 @@ def test_airflows_words_about_a_conf_are_told_without_it(hub: Hub, version: str)
     assert "Invalid input for param password: \"***\" is not of type 'integer'" in rejected["evidence"]
 
 
+@pytest.mark.parametrize("code", ["ValidationException", "RestApiClientException"])
+def test_awss_words_about_a_conf_are_told_without_it(hub: Hub, code: str) -> None:
+    """AWS repeats a value that it does not accept."""
+    environment = hub.environment("3.3.1")
+    really = hub.stage.aws.front_door._ask
+
+    def ask(asked: Any, method: str, *more: Any) -> Any:
+        if method == "POST":
+            raise AwsError(code, f"1 validation error detected: Value '{SECRET}' at 'body' failed", 400)
+        return really(asked, method, *more)
+
+    with mock.patch.object(hub.stage.aws.front_door, "_ask", ask):
+        rejected = hub.outcome(hub.order(environment, conf={"password": SECRET}))
+    assert "Value '***' at 'body' failed" in rejected["evidence"]
+
+
 def test_a_tracebacks_words_about_a_conf_are_told_without_it(hub: Hub) -> None:
     environment = hub.environment("2.10.3")
     hub.refuse_rest()

@@ -1,6 +1,7 @@
 """Policies and grants: JSON documents in SSM Parameter Store."""
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from groundcrew.authorization import Grants
@@ -12,13 +13,23 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
 
+_NAME = re.compile(r"/groundcrew(/[a-zA-Z0-9_.-]{1,64}){2}")
+"""``/groundcrew/<part>/<name>``. A colon would read another version, a slash another part's."""
+
+
 def document(name: str, region: str) -> dict[str, Any]:
     """The JSON object in a parameter.
 
     Raises:
         NotFound: there is no such parameter.
-        PermanentError: it does not hold a JSON object.
+        PermanentError: it does not hold a JSON object, or nothing can have that name; names come from tags.
     """
+    if not _NAME.fullmatch(name):
+        raise PermanentError(
+            f"{name!r} is no parameter's name",
+            cause="InvalidPolicy",
+            remedy="Set the environment's tag to 'off' or to the name of a policy: letters, digits, '.', '_' and '-'.",
+        )
     client: SSMClient = own_client("ssm", region)
     try:
         with translated(f"ssm:GetParameter of {name}"):

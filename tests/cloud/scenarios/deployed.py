@@ -25,7 +25,7 @@ SCHEMAS = Path(__file__).resolve().parents[3] / "events/schemas"
 SCHEDULE = "groundcrew-sweep"
 QUEUES = ("groundcrew-endpoints", "groundcrew-endpoints-routine", "groundcrew-run-requests", "groundcrew-runs")
 
-PATIENCE_SECONDS = 25.0
+PATIENCE_SECONDS = 120.0  # real ones; a deadline for a busy machine, not a measure
 TURN_SECONDS = 1.0  # how far the clock is turned at each look
 
 Fact = dict[str, Any]

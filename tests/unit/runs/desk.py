@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
@@ -109,4 +110,5 @@ def open_desk(settings: Settings = SETTINGS) -> Iterator[Desk]:
         stage = undo.enter_context(open_stage(settings))
         undo.enter_context(mock.patch("runs.router.settings", return_value=settings))
         undo.enter_context(mock.patch("runs.router.orders_url", return_value=ORDERS))
+        undo.enter_context(mock.patch("runs.router.now", return_value=datetime.fromisoformat(TIME)))
         yield Desk(stage)

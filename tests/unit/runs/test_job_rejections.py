@@ -124,6 +124,13 @@ def test_a_policy_that_does_not_allow_it(hub: Hub, document: str | None, cause: 
     assert hub.asked("airflow:Invoke*") == []
 
 
+@pytest.mark.parametrize("name", ["nightly:1", "../grants/1", "a b", "n" * 65])
+def test_a_tag_that_names_no_policy(hub: Hub, name: str) -> None:
+    environment = hub.environment(tags={"groundcrew:runs": name})
+    assert hub.cause(hub.order(environment)) == "InvalidPolicy"
+    assert hub.asked("ssm:*") == []
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("by", ["rest", "cli"])
 @pytest.mark.parametrize("limit", [64, 0])

@@ -297,6 +297,19 @@ def test_refusals_are_said_when_there_is_nothing_left_to_try_again(desk: Desk) -
     assert [kind for kind, _ in desk.facts()] == ["Request Denied"]
 
 
+def test_a_request_comes_back_until_it_expires(desk: Desk) -> None:
+    """A Region without MWAA never answers: then the rest is said, and the message is done."""
+    long_ago = "2026-01-01T00:00:00Z"
+    event = asking({"tags": {"team": "orders"}}, HUB) | {"time": long_ago}
+    rule = desk.stage.aws.faults.add(Kind.SERVER_ERROR, "airflow:ListEnvironments", nth=None, where=of(SPOKE2))
+    assert desk.deliver(event) == []
+    assert rule.fired
+    assert desk.ordered() == [MINE]
+    [(kind, detail)] = desk.facts()
+    assert (kind, detail["cause"]) == ("DAG Run Rejected", "Expired")
+    assert SPOKE2 in detail["evidence"]
+
+
 def test_a_place_without_the_role_stops_no_other_and_is_announced(desk: Desk) -> None:
     desk.stage.aws.faults.add(Kind.DENIED, "sts:AssumeRole", nth=None, where=role_of(SPOKE2))
     assert desk.deliver(asking({"tags": {"team": "orders"}}, HUB)) == []
