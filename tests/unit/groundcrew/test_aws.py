@@ -120,19 +120,19 @@ def test_messages_that_are_not_taken_stop_no_others(stage: Stage) -> None:
 
 @pytest.mark.parametrize("value", ["", "text", "[]", "1", "null"])
 def test_a_parameter_that_holds_no_object_is_invalid(stage: Stage, value: str) -> None:
-    stage.aws.parameters["/groundcrew/x"] = value
+    stage.aws.parameters["/groundcrew/runs/x"] = value
     with pytest.raises(PermanentError) as caught:
-        parameters.document("/groundcrew/x", REGION)
-    assert (caught.value.cause, caught.value.remedy) == ("InvalidPolicy", "Correct /groundcrew/x.")
+        parameters.document("/groundcrew/runs/x", REGION)
+    assert (caught.value.cause, caught.value.remedy) == ("InvalidPolicy", "Correct /groundcrew/runs/x.")
 
 
 def test_a_parameter_may_be_missing(stage: Stage) -> None:
-    assert parameters.document_or_none("/groundcrew/x", REGION) is None
+    assert parameters.document_or_none("/groundcrew/runs/x", REGION) is None
     with pytest.raises(NotFound) as caught:
-        parameters.document("/groundcrew/x", REGION)
+        parameters.document("/groundcrew/runs/x", REGION)
     assert (caught.value.cause, caught.value.remedy) == (
         "MissingPolicy",
-        "Make the parameter /groundcrew/x in the hub.",
+        "Make the parameter /groundcrew/runs/x in the hub.",
     )
 
 
@@ -140,7 +140,7 @@ def test_a_parameter_may_be_missing(stage: Stage) -> None:
 def test_a_parameter_that_cannot_be_read_is_not_missing(stage: Stage, kind: Kind) -> None:
     stage.aws.faults.add(kind, "ssm:*")
     with pytest.raises((AccessDenied, TransientError)):
-        parameters.document_or_none("/groundcrew/x", REGION)
+        parameters.document_or_none("/groundcrew/runs/x", REGION)
 
 
 # -------------------------------------------------------------------------------------------------------------- network
