@@ -31,10 +31,12 @@ from localcloud.clock import Clock
 from localcloud.cloud import Cloud
 from localcloud.inprocess_airflow import Command, airflow_reads, command_lines
 from localcloud.inprocess_faults import Attempt, Faults, Killed, Kind
+from localcloud.inprocess_packages import Visit, is_index
 from localcloud.inprocess_services import SmallServices, delivery
 from localcloud.inprocess_wire import WIRES, Wire, header
 from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller, Ids
+from localcloud.model.codeartifact import CodeArtifact
 from localcloud.model.ec2 import Ec2
 from localcloud.model.endpoint import Endpoint
 from localcloud.model.environment import Environment
@@ -97,6 +99,7 @@ class InProcessAws:
         self.ec2 = Ec2(self.cloud, self.network, self.ids)
         self.mwaa = Mwaa(self.cloud, self.ec2)
         self.front_door = FrontDoor(self.mwaa, self.cloud.clock.now)
+        self.packages = CodeArtifact(self.cloud.clock.now, self.ids)
         self.small = SmallServices(self.events, self.parameters, self.ids)
         self.cloud.put_aws_event = self._record_event
 
@@ -194,7 +197,7 @@ class InProcessAws:
                 return self._failed(wire, attempt, fault, request.url)
             result, error = None, None
             try:
-                result = self._run(wire, name, attempt)
+                result = self._run(wire, name, attempt, _credential(request)[0])
             except AwsError as raised:
                 error = raised
             effect = error is None and not (name.startswith(_READS) or airflow_reads(attempt.params))
@@ -208,6 +211,15 @@ class InProcessAws:
             if error is not None:
                 return wire.error(request.url, error.status, error.code, error.message, error.members)
             return wire.ok(request.url, name, result or {})
+
+    def visit(self, request: AWSPreparedRequest) -> AWSResponse:
+        """One request to the index of a CodeArtifact repository; raises what the network or the process would."""
+        with self._lock:
+            visit = Visit(self.packages, request)
+            rule = self.faults.strike(visit.attempt)
+            fault = rule.kind if rule else None
+            self.journal.append(Entry(visit.attempt, False, None, fault.value if fault else None, fault))
+            return visit.answer(fault)
 
     def command(self, request: AWSPreparedRequest) -> AWSResponse:
         """One Airflow command that is sent to a web server; raises what the network or the process would."""
@@ -230,13 +242,12 @@ class InProcessAws:
         return wire.error(url, status, code, "injected")
 
     def _attempt(self, wire: Wire, name: str, request: AWSPreparedRequest) -> Attempt:
-        credential = header(request, "Authorization").split("Credential=", 1)[1].split("/", 4)
-        key, region = credential[0], credential[2]
+        key, region = _credential(request)
         account, role = self.small.principal(key)
         params = wire.parse(name, request)
         return Attempt(f"{wire.prefix}:{name}", account, region, role, params, header(request, "amz-sdk-invocation-id"))
 
-    def _run(self, wire: Wire, name: str, attempt: Attempt) -> Record:
+    def _run(self, wire: Wire, name: str, attempt: Attempt, key: str) -> Record:
         caller = Caller(attempt.account, attempt.region)
         if wire.prefix == "ec2":
             return self.ec2.call(name, caller, attempt.params)
@@ -244,10 +255,18 @@ class InProcessAws:
             return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, vpc=self.vpc))
         if wire.prefix == "airflow":
             return self.mwaa.call(name, caller, attempt.params)
+        if wire.prefix == "codeartifact":
+            return self.packages.call(name, caller, attempt.params, self.small.rights(key))
         return self.small.call(wire.prefix, name, caller, attempt.params)
 
 
 _active: list[InProcessAws] = []
+
+
+def _credential(request: AWSPreparedRequest) -> tuple[str, str]:
+    """Access key and Region of a signed request."""
+    scope = header(request, "Authorization").split("Credential=", 1)[1].split("/", 4)
+    return scope[0], scope[2]
 
 
 def _before_send(request: AWSPreparedRequest, event_name: str, **_kwargs: Any) -> AWSResponse | None:
@@ -288,10 +307,21 @@ def in_process(
         undo.enter_context(mock.patch.dict(os.environ, ambient, clear=True))
         undo.enter_context(mock.patch("botocore.endpoint.time", SimpleNamespace(sleep=pause)))
         undo.enter_context(mock.patch("botocore.session.create_loader", _shared_loader))
-        undo.enter_context(mock.patch.object(URLLib3Session, "send", command_lines(aws.command, URLLib3Session.send)))
+        undo.enter_context(mock.patch.object(URLLib3Session, "send", _web(aws, URLLib3Session.send)))
         _active.append(aws)
         undo.callback(_active.remove, aws)
         yield aws
+
+
+def _web(aws: InProcessAws, stock: Any) -> Any:
+    """botocore's ``URLLib3Session.send`` with what is not AWS's API: web servers and package indexes."""
+    commands = command_lines(aws.command, stock)
+
+    def send(session: Any, request: AWSPreparedRequest) -> AWSResponse:
+        answer: AWSResponse = aws.visit(request) if is_index(request.url) else commands(session, request)
+        return answer
+
+    return send
 
 
 def _shared_loader(_search_path: str | None = None) -> Any:

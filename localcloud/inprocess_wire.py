@@ -21,16 +21,16 @@ class Wire:
 
     service: str  # botocore's name
     prefix: str  # IAM's name
-    family: str  # ec2, query or json
+    family: str  # ec2, query, json or rest
 
     def parse(self, name: str, request: AWSPreparedRequest) -> Record:
         """The operation's parameters."""
         body = request.body or b""
         if not isinstance(body, bytes):
             body = str(body).encode()
-        if self.service == "mwaa":
+        if self.family == "rest":
             url = urlsplit(request.url)
-            return rest_json.parse("mwaa", request.method, url.path, parse_qs(url.query), body)[1]
+            return rest_json.parse(self.service, request.method, url.path, parse_qs(url.query), body)[1]
         if self.family == "json":
             loaded: Record = json.loads(body)
             return loaded
@@ -38,8 +38,8 @@ class Wire:
 
     def ok(self, url: str, name: str, result: Record) -> AWSResponse:
         """The answer of an operation."""
-        if self.service == "mwaa":
-            return response(url, 200, rest_json.serialize(models.operation("mwaa", name), result))
+        if self.family == "rest":
+            return response(url, 200, rest_json.serialize(models.operation(self.service, name), result))
         if self.family == "json":
             return response(url, 200, json.dumps(result).encode())
         return response(url, 200, query.serialize(models.operation(self.service, name), result, "in-process"))
@@ -51,8 +51,8 @@ class Wire:
     def error(
         self, url: str, status: int, code: str, message: str, members: Mapping[str, Any] | None = None
     ) -> AWSResponse:
-        """An error answer; its own ``members`` are MWAA's only."""
-        if self.service == "mwaa":
+        """An error answer; its own ``members`` are those of REST services only."""
+        if self.family == "rest":
             headers, body = rest_json.error(code, message, members)
             return response(url, status, body, headers)
         if self.family == "json":
@@ -63,12 +63,15 @@ class Wire:
 _FAILURES: dict[Kind, dict[str, tuple[int, str]]] = {  # by protocol: HTTP status and code
     Kind.THROTTLED: {
         "ec2": (503, "RequestLimitExceeded"), "query": (400, "Throttling"), "json": (400, "ThrottlingException"),
+        "rest": (429, "ThrottlingException"),
     },
     Kind.SERVER_ERROR: {
         "ec2": (500, "InternalError"), "query": (500, "InternalFailure"), "json": (500, "InternalServerException"),
+        "rest": (500, "InternalServerException"),
     },
     Kind.DENIED: {
         "ec2": (403, "UnauthorizedOperation"), "query": (403, "AccessDenied"), "json": (403, "AccessDeniedException"),
+        "rest": (403, "AccessDeniedException"),
     },
 }  # fmt: skip
 WIRES = {  # by botocore's hyphenated service id, as `before-send` names it
@@ -79,7 +82,9 @@ WIRES = {  # by botocore's hyphenated service id, as `before-send` names it
     "sfn": Wire("stepfunctions", "states", "json"),
     "dynamodb": Wire("dynamodb", "dynamodb", "json"),
     "eventbridge": Wire("events", "events", "json"),
-    "mwaa": Wire("mwaa", "airflow", "json"),
+    "mwaa": Wire("mwaa", "airflow", "rest"),
+    "secrets-manager": Wire("secretsmanager", "secretsmanager", "json"),
+    "codeartifact": Wire("codeartifact", "codeartifact", "rest"),
 }
 
 
