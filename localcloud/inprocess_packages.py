@@ -4,8 +4,6 @@ There is no IAM here: a principal may do everything in its own account, but no m
 and in another account what the resource's policy allows that account.
 """
 
-import base64
-import binascii
 import json
 import re
 import uuid
@@ -20,7 +18,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from localcloud.inprocess_faults import Attempt, Killed, Kind
 from localcloud.inprocess_wire import header, response
-from localcloud.model.codeartifact import HOSTS, READ, CodeArtifact, Policy
+from localcloud.model.codeartifact import HOSTS, READ, CodeArtifact, Policy, password
 
 Send = Callable[[AWSPreparedRequest], AWSResponse]
 
@@ -123,13 +121,3 @@ class Visit:
         if status == 200 and path["project"] not in domain.repositories[path["repository"]].projects:
             return 404
         return status
-
-
-def password(authorization: str) -> str:
-    """The password of an ``Authorization: Basic`` header whose user is ``aws``; empty for any other."""
-    scheme, _, encoded = authorization.partition(" ")
-    try:
-        user, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-    return secret if scheme.lower() == "basic" and user == "aws" else ""

@@ -4,6 +4,8 @@ Shapes, limits and errors: botocore's codeartifact model. Which resource an acti
 https://docs.aws.amazon.com/codeartifact/latest/ug/auth-and-access-control-permissions-reference.html
 """
 
+import base64
+import binascii
 import json
 import re
 import threading
@@ -77,6 +79,11 @@ class Domain:
     @property
     def arn(self) -> str:
         return self.owner.arn("codeartifact", f"domain/{self.name}")
+
+    @property
+    def host(self) -> str:
+        """Where its repositories are read, on AWS."""
+        return f"{self.name}-{self.owner.account}.d.codeartifact.{self.owner.region}.amazonaws.com"
 
     def repository_arn(self, repository: str) -> str:
         return self.owner.arn("codeartifact", f"repository/{self.name}/{repository}")
@@ -203,11 +210,8 @@ class CodeArtifact:
         self._existing(domain)
         if kept is None:
             raise _missing(f"Repository not found: {name} in domain {domain.name}", name, "repository")
-        owner = domain.owner
-        host = f"https://{domain.name}-{owner.account}.d.codeartifact.{owner.region}.amazonaws.com"
-        if self.address:
-            host = f"{self.address}/{domain.name}-{owner.account}.d.codeartifact.{owner.region}.amazonaws.com"
-        return {"repositoryEndpoint": f"{host}/{kind}/{name}/"}
+        place = f"{self.address}/{domain.host}" if self.address else f"https://{domain.host}"
+        return {"repositoryEndpoint": f"{place}/{kind}/{name}/"}
 
     def _create_domain(self, domain: Domain, rights: Rights) -> Record:
         self._allowed(rights, "CreateDomain", domain.arn, None)
@@ -274,3 +278,13 @@ def _missing(message: str, what: str, kind: str) -> AwsError:
 def _denied(rights: Rights, action: str, resource: str) -> AwsError:
     message = f"User: {rights.principal} is not authorized to perform: {action} on resource: {resource}"
     return AwsError("AccessDeniedException", message, 403)
+
+
+def password(authorization: str) -> str:
+    """The password of an ``Authorization: Basic`` header whose user is ``aws``; empty for any other."""
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        user, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return secret if scheme.lower() == "basic" and user == "aws" else ""
