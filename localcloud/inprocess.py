@@ -31,9 +31,10 @@ from localcloud.clock import Clock
 from localcloud.cloud import Cloud
 from localcloud.inprocess_airflow import Command, airflow_reads, command_lines
 from localcloud.inprocess_faults import Attempt, Faults, Killed, Kind
+from localcloud.inprocess_objects import Objects
 from localcloud.inprocess_packages import Visit, is_index
 from localcloud.inprocess_services import SmallServices, delivery
-from localcloud.inprocess_wire import WIRES, Wire, header
+from localcloud.inprocess_wire import WIRES, Wire, bodiless, header
 from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.codeartifact import CodeArtifact
@@ -49,7 +50,7 @@ from localcloud.model.plain_network import PlainNetwork
 from localcloud.protocol import models
 
 EPOCH = 1_795_000_000.0
-_READS = ("Describe", "Get", "List", "AssumeRole", "CreateCliToken")
+_READS = ("Describe", "Get", "Head", "List", "AssumeRole", "CreateCliToken")
 
 
 class StillClock(Clock):
@@ -99,6 +100,7 @@ class InProcessAws:
         self.ec2 = Ec2(self.cloud, self.network, self.ids)
         self.mwaa = Mwaa(self.cloud, self.ec2)
         self.front_door = FrontDoor(self.mwaa, self.cloud.clock.now)
+        self.objects = Objects(self.cloud.clock.now, self.ids)
         self.packages = CodeArtifact(self.cloud.clock.now, self.ids)
         self.small = SmallServices(self.events, self.parameters, self.ids)
         self.cloud.put_aws_event = self._record_event
@@ -139,15 +141,18 @@ class InProcessAws:
         management: str = "CUSTOMER",
         version: str = "3.3.1",
     ) -> Environment:
-        """An environment through the API's own checks; without ``groups`` it gets one, as the console makes it."""
+        """An environment through the API's own checks, and its bucket; without ``groups`` it gets one, as the console
+        makes it.
+        """
         caller = Caller(account, region)
         if groups is None:
             vpc_id = self.network.subnets(region)[subnets[0]]["VpcId"]
             groups = [self.security_group(account, vpc_id, f"airflow-{name}-{self.ids.new('', 6)}", region)]
+        bucket = self.objects.bucket(bucket_name(account, name), account, region)
         params = {
             "Name": name,
             "ExecutionRoleArn": f"arn:aws:iam::{account}:role/airflow-{name}",
-            "SourceBucketArn": f"arn:aws:s3:::airflow-{account}-{name}".lower(),
+            "SourceBucketArn": f"arn:aws:s3:::{bucket.name}",
             "DagS3Path": "dags",
             "NetworkConfiguration": {"SubnetIds": list(subnets), "SecurityGroupIds": list(groups)},
             "WebserverAccessMode": access,
@@ -255,12 +260,19 @@ class InProcessAws:
             return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, vpc=self.vpc))
         if wire.prefix == "airflow":
             return self.mwaa.call(name, caller, attempt.params)
+        if wire.prefix == "s3":
+            return self.objects.call(name, caller, attempt.params)
         if wire.prefix == "codeartifact":
             return self.packages.call(name, caller, attempt.params, self.small.rights(key))
         return self.small.call(wire.prefix, name, caller, attempt.params)
 
 
 _active: list[InProcessAws] = []
+
+
+def bucket_name(account: str, environment: str) -> str:
+    """The bucket of an environment that ``create_environment`` makes."""
+    return f"airflow-{account}-{environment}".lower().replace("_", "-")
 
 
 def _credential(request: AWSPreparedRequest) -> tuple[str, str]:
@@ -273,7 +285,8 @@ def _before_send(request: AWSPreparedRequest, event_name: str, **_kwargs: Any) -
     if not _active:
         return None
     _, service, name = event_name.split(".")
-    return _active[-1].answer(service, name, request)
+    answer = _active[-1].answer(service, name, request)
+    return bodiless(answer) if request.method == "HEAD" else answer
 
 
 # Every botocore session made after this import asks us before it sends; without an active cloud it sends as usual.
