@@ -7,15 +7,18 @@ environment; nothing else of MWAA's image is there.
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 WRAPPER = Path(__file__).with_name("container.sh")
+SCRIPT = ROOT / "layers/airflow/startup/tokens.sh"
 BASH = "/bin/bash"  # what MWAA runs the wrapper with
 CONSTRAINT = re.compile(r"-c |--constraint ")  # how MWAA finds out whether requirements have constraints of their own
 # what a developer's own configuration may set, and a container's has not
@@ -115,6 +118,26 @@ class Container:
         lines = ["[global]", f"index-url = {self.public}", *(f"{name} =" for name in _SETTINGS)]
         (venv / "pip.conf").write_text("\n".join([*lines, ""]))
         return venv / "bin/python"
+
+
+def startup_script(bucket: str, key: str, *, before: str = "", after: str = "", **settings: Any) -> str:
+    """Groundcrew's startup script for an object, with the customer's lines around it: see the script's README."""
+    defaults = {"on_missing": "fail", "private_web_server": False, "fallback": None, "then": None}
+    chosen = {"object": {"bucket": bucket, "key": key}, **defaults, **settings}
+    header = f"GROUNDCREW_SETTINGS={shlex.quote(json.dumps(chosen))}"
+    return "\n".join([before, header, SCRIPT.read_text(), after, ""])
+
+
+def credentials(keys: Mapping[str, str], region: str, endpoint: str) -> dict[str, str]:
+    """The variables by which a container finds AWS, and its execution role's session."""
+    return {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ENDPOINT_URL": endpoint,
+    }
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":

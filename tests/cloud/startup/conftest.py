@@ -1,6 +1,5 @@
 import datetime as dt
 import json
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from localcloud.container import BASH, Container, Installed, Started
+from localcloud.container import BASH, Container, Installed, Started, credentials, startup_script
 from localcloud.wheels import wheel
 from tests.cloud.conftest import HUB, LocalCloud, allow, unique
 
 REGION, KEY = "us-east-1", "groundcrew/tokens.json"
-SCRIPT = Path("layers/airflow/startup/tokens.sh")
 SHELLS = ("/bin/dash", BASH)
 MINTER = (
     allow("codeartifact:GetAuthorizationToken"),
@@ -66,14 +64,8 @@ class Shop:
 
     def script(self, before: str = "", after: str = "", **settings: Any) -> Path:
         """The startup script: ours with these settings, and lines of the customer's around it."""
-        where = {"bucket": self.bucket, "key": KEY}
-        chosen = {
-            "object": where, "on_missing": "fail", "private_web_server": False, "fallback": None, "then": None,
-            **settings,
-        }  # fmt: skip
-        header = f"GROUNDCREW_SETTINGS={shlex.quote(json.dumps(chosen))}"
         found = self.folder / "startup.sh"
-        found.write_text("\n".join([before, header, SCRIPT.read_text(), after, ""]))
+        found.write_text(startup_script(self.bucket, KEY, before=before, after=after, **settings))
         return found
 
     def container(self, *statements: dict[str, Any], shell: str = BASH, ahead: float = 0.0, **more: Any) -> Container:
@@ -81,12 +73,7 @@ class Shop:
         reads = allow(["s3:GetObject", "s3:GetObjectVersion"], f"arn:aws:s3:::{self.bucket}/*")
         session = self.cloud.control.session(self.cloud.role(reads, *statements, path="/"))
         variables = {
-            "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": session["SessionToken"],
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": self.cloud.control.endpoint,
+            **credentials(session, REGION, self.cloud.control.endpoint),
             **more.pop("variables", {}),
         }
         home = self.folder / unique("container")
