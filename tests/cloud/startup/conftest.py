@@ -82,13 +82,13 @@ class Shop:
         clock = self.cloud.control.now() - time.time() + ahead
         return Container(home, variables, self.public, authority, shell, clock=clock, **more)
 
-    def no_token_in(self, started: Started, *installed: Installed) -> None:
-        """No token in a log, nor in what later processes get."""
-        shown = [started.log, json.dumps(dict(started.exported or {})), *(one.log for one in installed)]
+    def no_token_in(self, container: Container, started: Started, *installed: Installed) -> None:
+        """No token in a log, in what later processes get, or in any file but the pip configuration."""
+        texts = [started.log, json.dumps(dict(started.exported or {})), *(one.log for one in installed)]
+        files = [path for path in container.home.rglob("*") if path.is_file() and path.name != "pip.conf"]
+        texts += [path.read_bytes().decode(errors="replace") for path in files]
         assert self.tokens, "a token must have been minted"
-        assert not [
-            token for token in [*self.tokens, *self.cloud.control.tokens()] if any(token in one for one in shown)
-        ]
+        assert not [token for token in self.cloud.control.tokens() if any(token in text for text in texts)]
 
 
 @pytest.fixture

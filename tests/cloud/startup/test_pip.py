@@ -15,7 +15,7 @@ def test_pip_installs_until_the_token_expires_and_again_after_the_next_one(shop:
     started = container.start(shop.script())
     installed = container.install(REQUIREMENTS, "acme-tool==1.0\n")
     assert (installed.status, container.version("acme-tool")) == (0, "1.0"), installed.log
-    shop.no_token_in(started, installed)
+    shop.no_token_in(container, started, installed)
 
     shop.cloud.control.advance(43_201, step=43_201)
     container = shop.container(ahead=-43_201)  # its clock is behind, so it takes the token for good
@@ -24,14 +24,14 @@ def test_pip_installs_until_the_token_expires_and_again_after_the_next_one(shop:
     refused = container.install(REQUIREMENTS)
     assert (refused.status, container.version("acme-tool")) == (1, None)
     assert "401" in refused.log
-    shop.no_token_in(started, refused)
+    shop.no_token_in(container, started, refused)
 
     shop.deliver(shop.mint())
     container = shop.container()
     started = container.start(shop.script())
     installed = container.install(REQUIREMENTS)
     assert (installed.status, container.version("acme-tool")) == (0, "1.0"), installed.log
-    shop.no_token_in(started, installed)
+    shop.no_token_in(container, started, installed)
 
 
 def test_without_the_script_pip_knows_no_index_of_ours(shop: Shop) -> None:
@@ -78,9 +78,11 @@ def test_the_weakest_delivery_is_a_line_of_the_requirements(shop: Shop) -> None:
 
 
 def test_a_script_that_shows_the_token_is_found_out(shop: Shop) -> None:
-    """The control of ``no_token_in``: an exported token, and a printed one."""
+    """The control of ``no_token_in``: an exported token, a printed one, and one in another file."""
     shop.deliver(shop.mint())
-    for leak in (f"export PIP_INDEX_URL={shop.tokens[0]}", f"echo {shop.tokens[0]}"):
-        started = shop.container().start(shop.script(after=leak))
+    token = shop.tokens[0]
+    for leak in (f"export PIP_INDEX_URL={token}", f"echo {token}", f'echo {token} > "$HOME/.netrc"'):
+        container = shop.container()
+        started = container.start(shop.script(after=leak))
         with pytest.raises(AssertionError):
-            shop.no_token_in(started)
+            shop.no_token_in(container, started)

@@ -36,7 +36,7 @@ def test_pip_is_configured_and_nothing_else_is_exported(shop: Shop, shell: str) 
     container = shop.container(shell=shell)
     started = container.start(shop.script())
     assert f"aws:{shop.tokens[0]}@" in configured(container, started)
-    shop.no_token_in(started)
+    shop.no_token_in(container, started)
     nothing = shop.folder / "nothing.sh"
     nothing.write_text("")
     before = container.start(nothing)
@@ -89,11 +89,12 @@ def test_a_customers_script_that_fails_is_the_customers_matter(shop: Shop, shell
 def test_a_customers_script_that_is_not_there_is_never_left_out(shop: Shop, shell: str) -> None:
     shop.deliver(shop.mint())
     then = {"bucket": shop.bucket, "key": "startup.sh", "version": None}
-    started = shop.container(shell=shell).start(shop.script(then=then, on_missing="continue"))
+    container = shop.container(shell=shell)
+    started = container.start(shop.script(then=then, on_missing="continue"))
     assert (started.status, started.exported) == (1, None)
     assert "groundcrew: An error occurred (NoSuchKey)" in started.log
     assert NOT_STARTED in started.log
-    shop.no_token_in(started)
+    shop.no_token_in(container, started)
 
 
 def test_without_a_token_the_container_does_not_start(shop: Shop, shell: str) -> None:
@@ -121,10 +122,11 @@ def test_an_object_that_is_none_is_no_token(shop: Shop, text: str) -> None:
 
 def test_what_an_attacker_writes_into_the_object_is_not_used(shop: Shop) -> None:
     shop.deliver({**shop.mint(), "index_url": "http://127.0.0.1:1/simple/"})
-    started = shop.container().start(shop.script())
+    container = shop.container()
+    started = container.start(shop.script())
     assert (started.status, started.exported) == (1, None)
     assert "groundcrew: no token: the URL of an index is not https" in started.log
-    shop.no_token_in(started)
+    shop.no_token_in(container, started)
 
 
 def test_a_stale_object_makes_the_container_ask_itself(shop: Shop, shell: str) -> None:
@@ -134,7 +136,7 @@ def test_a_stale_object_makes_the_container_ask_itself(shop: Shop, shell: str) -
     assert shop.tokens[0] not in configured(container, started)
     assert "has 59" in started.log
     assert "asking CodeArtifact" in started.log
-    shop.no_token_in(started)
+    shop.no_token_in(container, started)
 
 
 def test_a_stale_object_is_used_if_nothing_else_is_there(shop: Shop) -> None:

@@ -3,11 +3,12 @@
 https://github.com/aws/amazon-mwaa-docker-images (images/airflow/*/bin/airflow-user/execute-user-startup-script)
 """
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from localcloud.container import Container
+from localcloud.container import ROOT, SCRIPT, Container
 from tests.cloud.startup.conftest import SHELLS
 
 
@@ -35,3 +36,15 @@ def test_what_ends_the_shell_itself_keeps_the_container_from_starting(container:
     started = container.start(script(container, f"export FRUIT=pear\n{ending}\n"))
     assert started.status != 0
     assert started.exported is None
+
+
+def test_the_python_in_the_startup_script_is_clean() -> None:
+    """It runs from within the shell, where no linter looks."""
+    text = SCRIPT.read_text()
+    code = text.partition("<<'GROUNDCREW_PYTHON'\n")[2].partition("\nGROUNDCREW_PYTHON\n")[0]
+    ruff = [str(ROOT / ".venv/bin/ruff"), "check", "--isolated", "--target-version", "py311", "--line-length", "120"]
+    ended = subprocess.run(
+        [*ruff, "--select", "E,F,W,I,B,S,SIM", "-"], input=f"{code}\n", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert len(code) > 1000
