@@ -16,6 +16,10 @@ from localcloud.protocol import query, rest_json
 
 HYPHENATED = {"events": "eventbridge", "airflow": "mwaa"}
 """Services whose signing name is not their hyphenated service id."""
+REST = {"airflow": "mwaa", "codeartifact": "codeartifact"}
+"""Services whose requests name their operation by path, by signing name."""
+S3_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+"""What is asked of an object."""
 
 
 @contextmanager
@@ -57,21 +61,26 @@ class _Door(Door):
         answer = self.server.aws.answer(service, name, request)
         content = answer.content
         self.send_response(answer.status_code)
-        for header, value in answer.headers.items():
+        for header, value in ({"Content-Length": str(len(content))} | dict(answer.headers)).items():
             self.send_header(header, value)
-        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer
 
     def _operation(self, body: bytes) -> tuple[str, str]:
         """The service, by its hyphenated id, and the operation's name."""
         scope = self.headers["Authorization"].split("Credential=", 1)[1].split(",", 1)[0]
         signed = scope.split("/")[3]
-        if signed == "airflow":
-            operation, _ = rest_json.parse("mwaa", self.command, urlsplit(self.path).path, {}, b"")
-            return "mwaa", operation.name
+        if signed in REST:
+            service = REST[signed]
+            operation, _ = rest_json.parse(service, self.command, urlsplit(self.path).path, {}, b"")
+            return service, operation.name
+        if signed == "s3":
+            return "s3", "ListObjectVersions" if "versions" in urlsplit(self.path).query else S3_OPERATIONS[
+                self.command
+            ]
         target = self.headers.get("X-Amz-Target")
         return HYPHENATED.get(signed, signed), target.rsplit(".", 1)[1] if target else query.form(body)["Action"]
 
