@@ -23,6 +23,8 @@ NAMES: dict[str, dict[str, str | None]] = {
     },
     "core.concurrency": {"esm_wake": None, "spawn_background": "fn, *args, thread_name, **kwargs"},
     "core.iam_actions": {
+        "SERVICE_TO_IAM_NAMESPACE": None,
+        "_BOTOCORE_SERVICE_MAP": None,
         "access_denied_response": "service, action, principal_arn, request_id, *, error_code, message, headers, "
         "resource_arn, explicit_deny, resource_policy_arn",
         "extract_iam_action": "service, method, path, headers, body, query_params",
@@ -45,6 +47,7 @@ NAMES: dict[str, dict[str, str | None]] = {
         "resource_policy_allows": "raw_policy, ctx, same_account",
     },
     "core.lambda_runtime": {"reset": ""},
+    "core.responses": {"request_scope": "account_id, region"},
     "core.router": {"SERVICE_PATTERNS": None},
     "services.cloudformation": {
         "_ACTION_HANDLERS": None,
