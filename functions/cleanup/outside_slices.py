@@ -128,8 +128,8 @@ class Progress:
                 return now._looked(answer, deletes=deletes, confirm=confirm)
             case "share":
                 return now._shared(answer, confirm)
-            case "delete":
-                return replace(now, stage="prove", limit=_limit(now.limit, sum(now.rows.values()), seconds))
+            case "delete":  # what it says it found: somebody else may have been faster
+                return replace(now, stage="prove", rows=answer.found, limit=_limit(now.limit, answer.rows, seconds))
             case _:
                 return now._proved(answer)
 
