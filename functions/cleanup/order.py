@@ -20,26 +20,28 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Order:
     """What is to be cleaned, why, and how far it has come. ``reason`` is ``due``, ``asked`` or ``upgrade``.
 
-    ``work`` belongs to the engine; ``failure`` is why it has ended before its time: cause, evidence, remedy.
+    ``work`` belongs to the engine; ``failure`` is why it has ended before its time: cause, evidence, remedy. ``next``
+    is the state that follows, after so many ``seconds``.
     """
 
     environment: EnvironmentRef
     cleanup_id: str
     policy: str
     reason: str
-    dry_run: bool
-    request_id: str | None
     correlation_id: str
     ordered_at: datetime
+    dry_run: bool = False
+    request_id: str | None = None
     document: Mapping[str, Any] | None = None
     engine: str | None = None
     airflow_version: str | None = None
     asked: bool = False
     exported: bool = False
     covered: Mapping[str, Mapping[str, str]] | None = None
+    planned_at: str | None = None
     work: Mapping[str, Any] | None = None
     failure: Mapping[str, str] | None = None
-    ended: bool = False
+    next: str = "export"
     seconds: int = 0
 
     @property
@@ -61,7 +63,7 @@ class Order:
     def failed(self, error: PermanentError) -> "Order":
         """Ended by what trying again cannot cure."""
         failure = {"cause": error.cause, "evidence": error.what, "remedy": error.remedy}
-        return replace(self, failure=failure, ended=True, seconds=0)
+        return replace(self, failure=failure, next="report", seconds=0)
 
     def as_state(self) -> dict[str, Any]:
         """As JSON."""

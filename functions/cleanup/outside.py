@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -37,6 +37,15 @@ class Work:
     def wait(self) -> bool:
         """Whether a command may still be running."""
         return self.progress is not None and self.progress.wait
+
+    def given_up(self, reason: str) -> "Work":
+        """Nothing more is sent; what is not done says why."""
+        work: Work = self
+        if work.progress:
+            work = _done(work, work.progress.stopped(reason))
+        while work.todo:
+            work = _next(work, reason)
+        return work
 
     def as_state(self) -> dict[str, Any]:
         """As the state machine carries it."""
@@ -123,7 +132,7 @@ def _next(work: Work, stop: str | None) -> Work:
         return replace(work, todo=tuple(rest), progress=Progress.of(one, work.limit, work.begins))
     kept = one.reason if isinstance(one, Kept) else stop
     before = one.before.isoformat() if isinstance(one, Target) else None
-    result = {"table": one.table, "before": before, "kept": kept, "unknown": isinstance(one, Target)}
+    result = {"table": one.table, "before": before, "kept": kept}
     return replace(work, todo=tuple(rest), results=(*work.results, result))
 
 
@@ -136,6 +145,7 @@ def _done(work: Work, progress: Progress) -> Work:
         "examined": progress.examined or 0,
         "deleted": dict(progress.deleted),
         "left": progress.left,
+        "short": target.short,
         "kept": progress.kept,
         "failed": progress.failed,
         "commands": progress.commands,
@@ -145,11 +155,11 @@ def _done(work: Work, progress: Progress) -> Work:
 
 
 def _one(one: Target | Kept) -> dict[str, Any]:
-    before = one.before.isoformat() if isinstance(one, Target) else None
-    return {"table": one.table, "before": before, "reason": one.reason}
+    more = {"before": one.before.isoformat()} if isinstance(one, Target) else {}
+    return asdict(one) | more
 
 
 def _read_one(state: Mapping[str, Any]) -> Target | Kept:
-    if state["before"] is None:
-        return Kept(state["table"], state["reason"])
-    return Target(state["table"], datetime.fromisoformat(state["before"]), state["reason"])
+    if "before" not in state:
+        return Kept(**state)
+    return Target(**{**state, "before": datetime.fromisoformat(state["before"])})

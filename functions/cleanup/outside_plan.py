@@ -44,11 +44,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Clean a table of what is older than ``before``; ``reason`` says why not of more."""
+    """Clean a table of what is older than ``before``; ``reason`` says why not of more.
+
+    ``short``: the policy wants more of it gone.
+    """
 
     table: str
     before: datetime
     reason: str
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def bound(target: Target, cleanable: Cleanable, seen: Seen) -> Target:
     ]
     for limit, reason in limits:
         if limit is not None and limit < target.before:
-            target = Target(target.table, limit, reason)
+            target = Target(target.table, limit, reason, short=True)
     return target
 
 
@@ -118,7 +122,7 @@ def _target(table: str, cleanable: Cleanable, policy: Policy, seen: Seen, now: d
             return Kept(table, f"rows of {', '.join(missing)} would go, which are neither exported nor expendable")
         for other in sorted(going):
             if seen.covered[other].until < target.before:
-                target = Target(table, seen.covered[other].until, f"{other} is exported up to then")
+                target = Target(table, seen.covered[other].until, f"{other} is exported up to then", short=True)
     return bound(target, cleanable, seen)
 
 

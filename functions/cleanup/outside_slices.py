@@ -147,7 +147,7 @@ class Progress:
         """Read what ``as_state`` wrote."""
         target = state["target"]
         moments = {key: datetime.fromisoformat(state[key]) for key in ("lower", "at", "upper")}
-        about = Target(target["table"], datetime.fromisoformat(target["before"]), target["reason"])
+        about = Target(**target | {"before": datetime.fromisoformat(target["before"])})
         begins = datetime.fromisoformat(state["begins"]) if state["begins"] else None
         return cls(**{**state, **moments, "target": about, "begins": begins})
 

@@ -50,6 +50,11 @@ class Run:
         return self.dag.dag_id
 
     @property
+    def updated_at(self) -> dt.datetime:
+        """When it last changed."""
+        return self.end_date or self.start_date or self.queued_at
+
+    @property
     def duration(self) -> float | None:
         """Seconds, of a run that has ended."""
         return (self.end_date - self.start_date).total_seconds() if self.end_date and self.start_date else None
@@ -62,12 +67,21 @@ class Run:
 
 
 @dataclass
+class Rows:
+    """Rows by table, each its age: the time that ``db clean`` compares."""
+
+    tables: dict[str, list[dt.datetime]] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)  # "table before", one for each table of a command
+
+
+@dataclass
 class State:
     """DAGs and runs by the ``clock`` (seconds since the epoch)."""
 
     clock: Callable[[], float]
     dags: dict[str, Dag] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)  # of other tables, for `db clean`
     _last: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
     def now(self) -> dt.datetime:
