@@ -1,6 +1,6 @@
 """The worker of the queue ``groundcrew-cleanup``: an event about an environment → its clean-up is begun, if due."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -49,11 +49,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return work_through(event, lambda envelope: _work(envelope, config, more, roles), SqsQueue())
 
 
-def now() -> datetime:
-    """The time by which clean-ups are due."""
-    return datetime.now(UTC)
-
-
 def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Roles) -> LookAgain | None:
     """Begin what is due. A request that cannot be carried out is announced; the sweep comes back by itself."""
     ref = _accepted(envelope, config)
@@ -77,8 +72,8 @@ def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Ro
         _announce(config, envelope, ref, error, asked=asked)
         raise
     if not asked:
-        _measure(policy, ref, config, more)
-        if not policy.may_run(now()):
+        _measure(policy, ref, envelope.time, config, more)
+        if not policy.may_run(envelope.time):
             return None
     order = _order(envelope, ref, name, policy)
     machines.start(more.machine, order.name, order.as_state(), config.region)
@@ -123,14 +118,14 @@ def _policy_name(environment: Environment, *, asked: bool) -> str | None:
 def _order(envelope: Envelope, ref: EnvironmentRef, name: str, policy: Policy) -> Order:
     """The same order for the same request, and one for each of the policy's periods else; so it is begun once."""
     if envelope.source != REQUEST:
-        began = period(now(), policy.every_hours)
+        began = period(envelope.time, policy.every_hours)
         return Order(
             environment=ref,
             cleanup_id=cleanup_id(ref, "due", began),
             policy=name,
             reason="due",
             correlation_id=envelope.id,
-            ordered_at=now(),
+            ordered_at=envelope.time,
         )
     request_id = _request_id(envelope)
     return Order(
@@ -150,11 +145,11 @@ def _request_id(envelope: Envelope) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _measure(policy: Policy, ref: EnvironmentRef, config: Settings, more: CleanupSettings) -> None:
+def _measure(policy: Policy, ref: EnvironmentRef, now: datetime, config: Settings, more: CleanupSettings) -> None:
     """For how long the environment is behind its policy; one that only reports never is."""
     if policy.deletes:
         bucket = Bucket.own(more.bucket, config.account, config.region)
-        measure_hours("CleanupBehindHours", hours_behind(bucket, ref, now()))
+        measure_hours("CleanupBehindHours", hours_behind(bucket, ref, now))
 
 
 def _announce(config: Settings, envelope: Envelope, ref: EnvironmentRef, error: PermanentError, *, asked: bool) -> None:

@@ -7,7 +7,7 @@ order, whose report says how far it had come.
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,7 +27,7 @@ from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
 from groundcrew.errors import PermanentError, TransientError
-from groundcrew.events import Fact
+from groundcrew.events import Fact, moment
 from groundcrew.observability import about, count, logger, observed
 from groundcrew.settings import Settings, settings
 
@@ -41,8 +41,11 @@ FRESH = timedelta(hours=24)
 PATIENCE = timedelta(hours=6)
 """How long an export is waited for."""
 
-EXPORT_SECONDS, BUSY_SECONDS = 60, 300
-"""Between two looks: at an export, at an environment that is not ready."""
+SHORTEST_WAIT, LONGEST_WAIT = 60, 900
+"""Seconds between two looks at an export: a quarter of the time that it has taken so far."""
+
+BUSY_SECONDS = 300
+"""Between two looks at an environment that is not ready."""
 
 
 @observed
@@ -50,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take one step; the order to come back with."""
     order = Order.read(event["order"])
     about(order.environment, order.correlation_id)
-    step = Step(settings(), cleanup_settings(), order)
+    step = Step(settings(), cleanup_settings(), order, moment(event["now"]))
     try:
         return step.take(str(event["step"]), event.get("error")).as_state()
     except PermanentError as error:
@@ -60,16 +63,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return order.failed(error).as_state()
 
 
-def now() -> datetime:
-    """The time by which orders run out."""
-    return datetime.now(UTC)
-
-
 class Step:
     """One step of one order."""
 
-    def __init__(self, config: Settings, more: CleanupSettings, order: Order) -> None:
-        """Nothing is asked yet."""
+    def __init__(self, config: Settings, more: CleanupSettings, order: Order, now: datetime) -> None:
+        """``now``: when the state machine came to this step; nothing is asked yet."""
+        self._now = now
         self._config = config
         self._more = more
         self._order = order
@@ -112,7 +111,7 @@ class Step:
                 table: {"column": one.column, "until": one.until.isoformat()} for table, one in newest.tables.items()
             }
             return replace(order, covered=covered, next="plan", seconds=0)
-        if now() > order.ordered_at + PATIENCE:
+        if self._now > order.ordered_at + PATIENCE:
             raise PermanentError(
                 f"there is no verified export from after {(order.ordered_at - FRESH).isoformat()}",
                 cause="NotExported",
@@ -121,14 +120,16 @@ class Step:
         if not order.asked:
             detail = {"environment": order.environment.as_detail(), "request_id": f"cleanup-{order.cleanup_id}"}
             bus.ask(EXPORT_REQUESTED, detail, bus=self._config.bus, region=self._config.region)
-        return replace(order, asked=True, next="export", seconds=EXPORT_SECONDS)
+        waited = (self._now - order.ordered_at).total_seconds()
+        seconds = round(min(LONGEST_WAIT, max(SHORTEST_WAIT, waited / 4)))
+        return replace(order, asked=True, next="export", seconds=seconds)
 
     def _plan(self) -> Order:
         """Decide what is to be done about each table."""
         environment = self._environment()
         self._require_ready(environment)
-        work = outside.begin(self._airflow(environment), self._policy(), self._can(), self._covered(), now())
-        planned_at = now().isoformat()
+        work = outside.begin(self._airflow(environment), self._policy(), self._can(), self._covered(), self._now)
+        planned_at = self._now.isoformat()
         return replace(self._order, work=work.as_state(), planned_at=planned_at, next="clean", seconds=0)
 
     def _clean(self) -> Order:
@@ -151,17 +152,17 @@ class Step:
         results = outside.Work.read(order.work).given_up("it could not go on").results if order.work else ()
         failure = order.failure or _failure(error, results)
         reached = not failure and report.converged(results)
-        seconds = max(0.0, (now() - order.ordered_at).total_seconds())
+        seconds = max(0.0, (self._now - order.ordered_at).total_seconds())
         detail = order.about | {"tables": report.outside(results), "seconds": seconds, "report": order.report_key}
         if failure:
             fact = Fact(FAILED, order.environment, detail | dict(failure))
         else:
             mode = "delete" if self._policy().deletes else "report"
             fact = Fact(FINISHED, order.environment, detail | {"mode": mode, "converged": reached})
-        said = fact.as_detail() | {"results": list(results), "finished_at": now().isoformat()}
+        said = fact.as_detail() | {"results": list(results), "finished_at": self._now.isoformat()}
         self._bucket.put(order.report_key, json.dumps(said, indent=1).encode())
         if reached:
-            converged.mark(self._bucket, order.environment, now())
+            converged.mark(self._bucket, order.environment, self._now)
         bus.announce([fact], bus=self._config.bus, region=self._config.region)
         count("CleanupsFailed" if failure else "CleanupsFinished")
         return replace(order, next="fail" if failure else "end", seconds=0)
@@ -197,9 +198,9 @@ class Step:
         """Why no new slice may be begun."""
         order = self._order
         planned_at = datetime.fromisoformat(order.planned_at or order.ordered_at.isoformat())
-        if now() > planned_at + timedelta(seconds=policy.seconds_per_run):
+        if self._now > planned_at + timedelta(seconds=policy.seconds_per_run):
             return outside.OUT_OF_TIME
-        if order.reason == "due" and not policy.may_run(now()):
+        if order.reason == "due" and not policy.may_run(self._now):
             return outside.CLOSED
         return None
 

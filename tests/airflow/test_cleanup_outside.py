@@ -1,5 +1,6 @@
 """The outside engine on real Airflow 3 and real databases, against a specification that shares nothing with it."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cleanup import outside, outside_airflow, outside_plan
+from cleanup import outside, outside_airflow, outside_plan, outside_slices
 from cleanup.outside_plan import Covered, Target
 from cleanup.outside_slices import Command
 from cleanup.outside_versions import Capability, Cleanable, capability
 from cleanup.policy import Policy
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed
+from tests.airflow.outside import bulk
 from tests.airflow.outside.history import NOW, ORDER, Run, fill, history
 from tests.airflow.outside.specification import Reference, Rows, Specification
 from tests.airflow.outside.stage import Database, clean, open_database
@@ -234,6 +236,32 @@ def test_the_ages_are_those_that_airflow_goes_by(database: Database) -> None:
 def cleanable(database: Database) -> set[str]:
     """The tables that are there; `session` is cleaned with the FAB auth manager only."""
     return set(database.tables()) - {"session"}
+
+
+# ------------------------------------------------------------------ much
+def test_a_long_history_goes_in_slices_without_a_failed_command(database: Database) -> None:
+    """A fiftieth of the size that the bench measures; the first slices are made as small."""
+    bulk.fill(database, 400, NOW)
+    document = {"mode": "delete", "confirm": 0.95, "days": {"default": 30}, "export_required": False}
+    with mock.patch.multiple(outside_slices, FEWEST_ROWS=100, MOST_ROWS=1_500), first_slice(300):
+        work = clean(database, Policy.read(document, "bulk"), {}, NOW, can=few(database.version))
+    assert not [result for result in work.results if result.get("failed") or result.get("left")], work.results
+    counts = database.counts()
+    assert (counts["dag_run"], counts["task_instance"], counts["rendered_task_instance_fields"]) == (200, 300, 300)
+    sliced = [result for result in work.results if result["commands"] > 3]
+    assert {"xcom", "log"} <= {result["table"] for result in sliced}
+
+
+@contextlib.contextmanager
+def first_slice(rows: int) -> Iterator[None]:
+    """Clean-ups begin with slices of so many rows."""
+    began = outside.begin
+
+    def begin(*arguments: Any) -> outside.Work:
+        return replace(began(*arguments), limit=rows)
+
+    with mock.patch.object(outside, "begin", begin), mock.patch.object(outside, "FIRST_ROWS", rows):
+        yield
 
 
 # ------------------------------------------------------------------ traps

@@ -23,7 +23,13 @@ SECOND_REGION = "eu-west-3"
 REGIONS = (REGION, SECOND_REGION)
 SCHEMAS = Path(__file__).resolve().parents[3] / "events/schemas"
 SCHEDULE = "groundcrew-sweep"
-QUEUES = ("groundcrew-endpoints", "groundcrew-endpoints-routine", "groundcrew-run-requests", "groundcrew-runs")
+QUEUES = (
+    "groundcrew-cleanup",
+    "groundcrew-endpoints",
+    "groundcrew-endpoints-routine",
+    "groundcrew-run-requests",
+    "groundcrew-runs",
+)
 
 PATIENCE_SECONDS = 25.0
 TURN_SECONDS = 1.0  # how far the clock is turned at each look

@@ -169,7 +169,8 @@ class Hub:
 
     def _task(self, state: dict[str, Any], data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         payload = state["Parameters"]["Payload"]
-        event = {"step": payload["step"], "order": json.loads(json.dumps(data))}
+        assert payload["now.$"] == "$$.State.EnteredTime"
+        event = {"step": payload["step"], "order": json.loads(json.dumps(data)), "now": self.now().isoformat()}
         if "error.$" in payload:
             event["error"] = data["error"]
         last: Exception | None = None
@@ -220,14 +221,9 @@ def open_hub(settings: Settings = SETTINGS) -> Iterator[Hub]:
     """A hub, until the block ends."""
     with open_stage(settings) as stage, ExitStack() as undo:
         clock = stage.aws.clock
-
-        def now() -> datetime:
-            return datetime.fromtimestamp(clock.now(), UTC)
-
         for module in ("handler", "step"):
             undo.enter_context(mock.patch(f"cleanup.{module}.settings", return_value=settings))
             undo.enter_context(mock.patch(f"cleanup.{module}.cleanup_settings", return_value=MORE))
-            undo.enter_context(mock.patch(f"cleanup.{module}.now", now))
         undo.enter_context(mock.patch("groundcrew.aws.locks.time", SimpleNamespace(time=clock.now)))
         stage.aws.switches["mwaa.rest_per_second"] = 0  # time stands still during a step
         stage.aws.objects.bucket(BUCKET, HUB)
