@@ -128,8 +128,9 @@ class Progress:
                 return now._looked(answer, deletes=deletes, confirm=confirm)
             case "share":
                 return now._shared(answer, confirm)
-            case "delete":  # what it says it found: somebody else may have been faster
-                return replace(now, stage="prove", rows=answer.found, limit=_limit(now.limit, answer.rows, seconds))
+            case "delete":  # one that is sent again, for whoever waited for it died, may find nothing
+                limit = _limit(now.limit, answer.rows, seconds) if answer.rows else now.limit
+                return replace(now, stage="prove", limit=limit)
             case _:
                 return now._proved(answer)
 

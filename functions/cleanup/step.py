@@ -44,6 +44,10 @@ PATIENCE = timedelta(hours=6)
 SHORTEST_WAIT, LONGEST_WAIT = 60, 900
 """Seconds between two looks at an export: a quarter of the time that it has taken so far."""
 
+LEASE_SECONDS = 1800
+"""How long an environment stays one clean-up's own without a step of it: longer than any wait between two tries of one.
+"""
+
 BUSY_SECONDS = 300
 """Between two looks at an environment that is not ready."""
 
@@ -74,6 +78,8 @@ class Step:
         self._order = order
         self._roles = Roles(config.partition, config.region, session_name="groundcrew-cleanup-step")
         self._bucket = Bucket.own(more.bucket, config.account, config.region)
+        self._locks = Locks(more.locks_table, config.region)
+        self._lease = f"cleanup/{order.environment}"
 
     def take(self, step: str, error: Mapping[str, Any] | None) -> Order:
         """Take it.
@@ -128,6 +134,7 @@ class Step:
         """Decide what is to be done about each table."""
         environment = self._environment()
         self._require_ready(environment)
+        self._alone()
         work = outside.begin(self._airflow(environment), self._policy(), self._can(), self._covered(), self._now)
         planned_at = self._now.isoformat()
         return replace(self._order, work=work.as_state(), planned_at=planned_at, next="clean", seconds=0)
@@ -136,6 +143,7 @@ class Step:
         """One command."""
         order, policy = self._order, self._policy()
         work, stop, environment = outside.Work.read(order.work or {}), self._stop(policy), self._environment()
+        self._alone()
         if environment.status in READY:
             work = outside.step(work, self._airflow(environment), policy, self._can(), self._covered(), stop)
         elif stop:
@@ -165,9 +173,14 @@ class Step:
             converged.mark(self._bucket, order.environment, self._now)
         bus.announce([fact], bus=self._config.bus, region=self._config.region)
         count("CleanupsFailed" if failure else "CleanupsFinished")
+        self._locks.release(self._lease, order.cleanup_id)
         return replace(order, next="fail" if failure else "end", seconds=0)
 
     # ------------------------------------------------------------------ what is needed
+    def _alone(self) -> None:
+        """One clean-up of an environment at a time, so that each row is counted once; another one waits."""
+        self._locks.lease(self._lease, self._order.cleanup_id, LEASE_SECONDS)
+
     def _environment(self) -> Environment:
         return airflow.get_environment(self._roles, self._order.environment)
 
@@ -192,7 +205,7 @@ class Step:
         return {table: Covered(one["column"], datetime.fromisoformat(one["until"])) for table, one in covered.items()}
 
     def _airflow(self, environment: Environment) -> Airflow:
-        return Airflow(self._roles, environment, Locks(self._more.locks_table, self._config.region))
+        return Airflow(self._roles, environment, self._locks)
 
     def _stop(self, policy: Policy) -> str | None:
         """Why no new slice may be begun."""

@@ -112,11 +112,15 @@ class Cleaner:
             stamp = self.state.now().strftime("%Y%m%d%H%M%S")
             archive = f"Moving data to table _airflow_deleted__{table}__{stamp}"
             lines += ["Performing Delete...", archive, "Finished Performing Delete"]
-            rows[:] = [row for row in rows if row >= args.before]
-            if table == "dag_run":
-                self.state.runs[:] = [run for run in self.state.runs if run not in ended]
-            self.state.rows.deleted.append(f"{table} {args.before.isoformat()}")
+            self._delete(table, args.before)
         return "\n".join([*lines, ""])
+
+    def _delete(self, table: str, before: dt.datetime) -> None:
+        rows = self.state.rows.tables[table]
+        rows[:] = [row for row in rows if row >= before]
+        if table == "dag_run":
+            self.state.runs[:] = [run for run in self.state.runs if not run.start_date or run.start_date >= before]
+        self.state.rows.deleted.append(f"{table} {before.isoformat()}")
 
     def _warn(self, text: str) -> str:
         now = self.state.now()

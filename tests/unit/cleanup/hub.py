@@ -21,6 +21,7 @@ from cleanup.step import handler as step
 from groundcrew.aws.objects import Bucket
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import Settings
+from localcloud.inprocess_faults import Killed
 from localcloud.model.airflow import Airflow
 from localcloud.model.environment import Environment
 from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_stage
@@ -47,6 +48,8 @@ class Hub:
     """One cloud with the part deployed on it."""
 
     stage: Stage
+    revive: Callable[[], None] = lambda: None
+    """Told when somebody else goes on after a step that failed."""
     _said: int = 0
     _ended: set[str] = field(default_factory=set)
 
@@ -173,12 +176,13 @@ class Hub:
         event = {"step": payload["step"], "order": json.loads(json.dumps(data)), "now": self.now().isoformat()}
         if "error.$" in payload:
             event["error"] = data["error"]
-        last: Exception | None = None
+        last: BaseException | None = None
         for attempt in range(state["Retry"][0]["MaxAttempts"] + 1):
             try:
                 answer = step(event, Context())
-            except Exception as error:
+            except (Exception, Killed) as error:  # a function that dies is tried again, too
                 last = error
+                self.revive()
                 self.stage.pass_time(min(600, 15 * 2**attempt))
             else:
                 return state["Next"], json.loads(json.dumps(answer))
