@@ -5,7 +5,7 @@
     dag_run (log_template_id) references log_template (id) no action
 
 ``python -m tests.airflow.schemas VERSION...`` writes them anew, from the databases that
-``make .tools/airflow-VERSION/.ready`` has migrated; ``test_declared.py`` holds those of the live versions against theirs.
+``make .tools/airflow-VERSION/.ready`` has migrated; ``test_declared.py`` holds those of the live versions to theirs.
 """
 
 import sys

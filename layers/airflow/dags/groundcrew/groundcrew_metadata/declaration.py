@@ -19,7 +19,7 @@ class Kind(StrEnum):
 
 
 class As(StrEnum):
-    """How the database holds a column that cannot be read as it is."""
+    """How the database holds a column that cannot be read as it is. One whose bytes are decoded is its table's last."""
 
     LOCAL = "timestamp without time zone, in UTC"
     PICKLE = "bytea: a pickled object"
@@ -28,7 +28,7 @@ class As(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column, named as in Airflow's database; ``since`` is the first version that has it, ``until`` the first without."""
+    """A column, named as in Airflow's database: ``since`` the first version that has it, ``until`` one that has not."""
 
     name: str
     kind: Kind

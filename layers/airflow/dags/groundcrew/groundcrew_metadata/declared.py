@@ -1,8 +1,8 @@
 """Every table and column that is exported, of every Airflow version: what is not here never leaves an environment.
 
 Never here: connections, variables, users, sessions, serialized code, ``executor_config``. Columns of the exported
-tables that are left out, and why, are in ``WITHHELD``; ``tests/airflow/test_declared.py`` holds both against the schemas of all
-versions. Airflow 2.10.1 and 2.11.0 have the columns of 2.10.3.
+tables that are left out, and why, are in ``WITHHELD``; ``tests/airflow/test_declared.py`` holds both against the
+schemas of all versions. Airflow 2.10.1 and 2.11.0 have the columns of 2.10.3.
 """
 
 from groundcrew_metadata.declaration import As, Column, Kind, Table, Through, by_name
@@ -26,7 +26,6 @@ DAG_RUN = Table(
         Column("external_trigger", BOOLEAN, until="3.0.0"),
         Column("triggered_by", TEXT, since="3.0.0"),
         Column("triggering_user_name", TEXT, since="3.1.0"),
-        Column("conf", JSON, held=As.PICKLE),
         Column("execution_date", TIMESTAMP, until="3.0.0"),
         Column("logical_date", TIMESTAMP, since="3.0.0"),
         Column("run_after", TIMESTAMP, since="3.0.0"),
@@ -50,6 +49,7 @@ DAG_RUN = Table(
         Column("partition_date", TIMESTAMP, since="3.2.0"),
         Column("context_carrier", JSON, since="3.0.0"),
         Column("span_status", TEXT, since="3.0.0"),
+        Column("conf", JSON, held=As.PICKLE),
     ),
 )
 
