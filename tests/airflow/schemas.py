@@ -52,12 +52,22 @@ class Column:
     nullable: bool
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key: columns of ours, the table and the columns they point to."""
+
+    columns: tuple[str, ...]
+    table: str
+    pointed: tuple[str, ...]
+
+
 @dataclass
 class Table:
     """Columns in their order, and the primary key's in its."""
 
     columns: dict[str, Column] = field(default_factory=dict)
     key: tuple[str, ...] = ()
+    references: list[Reference] = field(default_factory=list)
 
 
 def versions() -> list[str]:
@@ -75,8 +85,16 @@ def read(version: str) -> Mapping[str, Table]:
             kind, null = rest.removesuffix(" not null").removesuffix(" null"), not rest.endswith(" not null")
             tables.setdefault(table, Table()).columns[column] = Column(kind, null)
         elif rest.startswith("primary key"):
-            tables[name].key = tuple(rest.partition("(")[2].rstrip(")").split(", "))
+            tables[name].key = _names(rest)
+        else:
+            ours, _, theirs = rest.partition(" references ")
+            tables[name].references.append(Reference(_names(ours), theirs.partition(" ")[0], _names(theirs)))
     return tables
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Those in parentheses."""
+    return tuple(text.partition("(")[2].partition(")")[0].split(", "))
 
 
 def of(conninfo: str) -> str:
