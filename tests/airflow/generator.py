@@ -18,26 +18,58 @@ from tests.airflow.schemas import Column, Table
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 TEXTS = (
-    "plain", "", " ", "NULL", "\\N", "\\.", "\\", '"', 'say "no"', "a,b", ",", "two\nlines", "cr\r\nlf", "\r", "\n", "tab\there",
-    "ünïcødé", "日本語", "🙂🙃", "e\u0301", "\u2028", "\ufeff", "\x01\x7f", "'; drop table log", "%s {0} :x", "#N/A", "0x1F", "1e5", "t",
-)  # fmt: skip
+    *("plain", "", " ", "NULL", "\\N", "\\.", "\\", '"', 'say "no"', "a,b", ",", "two\nlines", "cr\r\nlf", "\r", "\n"),
+    *(
+        "tab\there",
+        "ünïcødé",
+        "日本語",
+        "🙂🙃",
+        "e\u0301",
+        "\u2028",
+        "\ufeff",
+        "\x01\x7f",
+        "'; drop table log",
+        "%s {0} :x",
+        "t",
+    ),
+)
 DOUBLES = ("0", "-0", "0.1", "1e-300", "1.7976931348623157e308", "3.141592653589793", "NaN", "Infinity", "-Infinity")
 TIMESTAMPS = (
-    "infinity",
-    "-infinity",
-    "1970-01-01 00:00:00+00",
-    "0044-03-15 12:00:00+00 BC",
-    "2026-03-29 02:30:00.5+02",
+    *("infinity", "-infinity", "1970-01-01 00:00:00+00", "0044-03-15 12:00:00+00 BC", "2026-03-29 02:30:00.5+02"),
 )
 JSONS = (
-    "null", "0", '""', "[]", "{}", '{"a": 1}', '{ "spaced" :  [1 , 2] }', '"say \\"no\\""', '{"nl": "a\\nb", "t": "\\t"}',
-    '{"ünï": "🙂"}', "12345678901234567890", "1.10", '{"a": 1, "a": 2}', '{"deep": [[[[{}]]]]}',
-)  # fmt: skip
+    *(
+        "null",
+        "0",
+        '""',
+        "[]",
+        "{}",
+        '{"a": 1}',
+        '{ "spaced" :  [1 , 2] }',
+        '"say \\"no\\""',
+        '{"nl": "a\\nb", "t": "\\t"}',
+    ),
+    *('{"ünï": "🙂"}', "12345678901234567890", "1.10", '{"a": 1, "a": 2}', '{"deep": [[[[{}]]]]}'),
+)
 CONFS: tuple[object, ...] = (
-    {}, None, {"k": 1}, {"text": 'a "quoted"\nline, ünï 🙂'}, {"nested": [1, 2.5, None, True, {"x": []}]}, [1, 2], "text", 7,
-    {"nan": float("nan"), "up": [float("inf")], "down": -float("inf")}, {"word": "NaN", "Infinity": "Infinity"}, {"tuple": (1, 2)},
-    {"when": datetime(2026, 1, 1, tzinfo=UTC)}, {"bytes": b"\x00"}, {"set": {1}}, {"surrogate": "\ud800"}, {1: "int key"},
-)  # fmt: skip
+    *(
+        {},
+        None,
+        {"k": 1},
+        {"text": 'a "quoted"\nline, ünï 🙂'},
+        {"nested": [1, 2.5, None, True, {"x": []}]},
+        [1, 2],
+        "text",
+        7,
+    ),
+    *({"nan": float("nan"), "up": [float("inf")], "down": -float("inf")}, {"word": "NaN", "Infinity": "Infinity"}),
+    *({"tuple": (1, 2)}, {1: "int key"}),
+)
+UNDECODED: tuple[object, ...] = (
+    *({"when": datetime(2026, 1, 1, tzinfo=UTC)}, {"bytes": b"\x00"}, {"set": {1}}, {"surrogate": "\ud800"}),
+)
+"""Confs that are not made of JSON's types, or are no text."""
+
 XCOMS = (*(text.encode() for text in JSONS), b'{"nan": NaN, "inf": [-Infinity]}', b"", b"not json", b"\xff\xfe")
 _BROKEN = (b"", b"\x80", b"\x80\x05\x95", b"not a pickle", b"\x80\x04N", pickle.dumps(datetime)[:-1])
 
@@ -67,10 +99,10 @@ def fill(conninfo: str, tables: Mapping[str, Table], rows: int, seed: int = 0) -
         made[name] = list(_rows(name, tables[name], made, rows, seed))
     everything = ", ".join(f'"{name}"' for name in made)
     script = [f"set client_min_messages to warning;\ntruncate {everything} cascade;\n"]
-    for name in made:
+    for name, lines in made.items():
         columns = ", ".join(f'"{column}"' for column in tables[name].columns)
         script.append(f'copy "{name}" ({columns}) from stdin;\n')
-        script += ("\t".join(map(_copied, row.values())) + "\n" for row in made[name])
+        script += ("\t".join(map(_copied, row.values())) + "\n" for row in lines)
         script.append("\\.\n")
     command = [str(installed.psql()), "-qX", "-v", "ON_ERROR_STOP=1", "--single-transaction", conninfo]
     done = subprocess.run(command, input="".join(script).encode(), capture_output=True, check=False)
@@ -162,8 +194,8 @@ _BY_KIND: Mapping[str, Iterable[str]] = {
 # Columns of unique constraints besides the primary keys: one of each is enough.
 _UNIQUE: Mapping[str, Iterable[str]] = {"dag_run": ("dag_id",), "dataset": ("uri",), "slot_pool": ("pool",)}
 _SPECIAL: Mapping[str, Iterable[str]] = {
-    "dag_run.conf": [_hex(pickle.dumps(conf)) for conf in CONFS] + [_hex(data) for data in _BROKEN],
-    "xcom.value": [_hex(data) for data in XCOMS] + [_hex(pickle.dumps(conf)) for conf in CONFS],
+    "dag_run.conf": [_hex(pickle.dumps(conf)) for conf in (*CONFS, *UNDECODED)] + [_hex(data) for data in _BROKEN],
+    "xcom.value": [_hex(data) for data in XCOMS] + [_hex(pickle.dumps(conf)) for conf in (*CONFS, *UNDECODED)],
 }
 
 

@@ -102,6 +102,32 @@ def of(conninfo: str) -> str:
     return query(conninfo, _READ)
 
 
+def create(conninfo: str, version: str) -> None:
+    """Make the tables of a version in an empty database: columns, types and keys are its own, defaults are missing."""
+    script = []
+    tables = read(version)
+    references = [(name, reference) for name, table in tables.items() for reference in table.references]
+    for name, table in tables.items():
+        columns = [f'"{one}" {had.kind}{"" if had.nullable else " not null"}' for one, had in table.columns.items()]
+        if table.key:
+            columns.append(f"primary key {_listed(table.key)}")
+        script.append(f'create table "{name}" ({", ".join(columns)});')
+    for name, pointed in sorted({(reference.table, reference.pointed) for _, reference in references}):
+        if pointed != tables[name].key:
+            script.append(f'alter table "{name}" add unique {_listed(pointed)};')
+    for name, reference in references:
+        script.append(
+            f'alter table "{name}" add foreign key {_listed(reference.columns)}'
+            f' references "{reference.table}" {_listed(reference.pointed)};'
+        )
+    query(conninfo, "\n".join(script))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return f"({quoted})"
+
+
 @contextmanager
 def migrated(version: str) -> Iterator[Postgres]:
     """A copy of the database that a version has migrated; raises ``NotInstalled``."""
