@@ -215,8 +215,8 @@ class Engine:
         if status < 400 and isinstance(body, Mapping):
             return body
         what = f"reading {path} of {self._order.environment}: Airflow answered {status}"
-        if status == 429:
-            raise TransientError(what, cause="AirflowThrottled")
+        if status == 429 or status >= 500:
+            raise TransientError(what, cause="AirflowThrottled" if status == 429 else "AirflowBroken")
         if status in (401, 403):
             raise AccessDenied(what, cause="Denied", remedy="Let the role groundcrew-airflow of the spoke read that.")
         raise PermanentError(what, cause="Refused", remedy="Look into the logs of the environment's web server.")

@@ -31,8 +31,8 @@ MOST_ATTEMPTS = 5
 RECOVERED = 10
 """Pages read well after which a page may be twice as large again."""
 
-NEVER = datetime(2200, 1, 1, tzinfo=UTC)
-EVER = datetime(1990, 1, 1, tzinfo=UTC)
+NEVER = datetime(9999, 12, 30, tzinfo=UTC)
+EVER = datetime(1, 1, 2, tzinfo=UTC)
 
 
 class Step(StrEnum):
@@ -212,7 +212,7 @@ class Lane:
     def _recounted(self, walk: Walk, total: int) -> Walk:
         agrees = {
             Change.LEAVING: total <= walk.rows <= walk.counted,
-            Change.ARRIVING: walk.counted <= walk.rows <= total,
+            Change.ARRIVING: walk.counted <= walk.rows,  # more, also of instances that got another id meanwhile
             Change.NONE: total == walk.rows == walk.counted,
         }[walk.change]
         if agrees:

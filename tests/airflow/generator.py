@@ -92,11 +92,18 @@ def order(tables: Mapping[str, Table]) -> list[str]:
     return found
 
 
-def fill(conninfo: str, tables: Mapping[str, Table], rows: int, seed: int = 0) -> None:
+Adjust = Callable[[str, int, dict[str, str | None]], None]
+"""Changes a row, given its table and number, before others point to it."""
+
+
+def fill(conninfo: str, tables: Mapping[str, Table], rows: int, seed: int = 0, adjust: Adjust | None = None) -> None:
     """Put as many rows into each table, whatever it held before."""
     made: dict[str, list[dict[str, str | None]]] = {}
     for name in order(tables):
         made[name] = list(_rows(name, tables[name], made, rows, seed))
+        for number, row in enumerate(made[name]):
+            if adjust:
+                adjust(name, number, row)
     everything = ", ".join(f'"{name}"' for name in made)
     script = [f"set client_min_messages to warning;\ntruncate {everything} cascade;\n"]
     for name, lines in made.items():
