@@ -172,6 +172,7 @@ LEFT_OUT: Mapping[str, str] = {
     " a note that is changed later comes when its instance is written again",
     "rendered_task_instance_fields": "rows without fields, which look like none",
     "log": "rows of DAGs that were deleted (3.0 says them), and rows without a time",
+    "job": "of 3.0: jobs that do not run",
     "import_error": "errors of files whose DAGs are known from another bundle only",
 }
 """Rows that are not said. (What the role may not see is not said either: it has to see every DAG.)"""

@@ -40,7 +40,7 @@ def serving(version: str) -> Iterator[Served]:
         (home / "airflow.cfg").touch()
         (home / "passwords.json").write_text(f'{{"{USER}": "{PASSWORD}"}}')
         place = Place(version, home, postgres.url, _free_port(), dags=home)
-        command = [place.airflow, "api-server", "--host", "127.0.0.1", "--port", str(place.port)]
+        command: list[str | Path] = [place.airflow, "api-server", "--host", "127.0.0.1", "--port", str(place.port)]
         log = home / "web.log"
         process = processes.spawn(command, log=log, environment=place.variables(), directory=home)
         try:

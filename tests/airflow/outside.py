@@ -93,6 +93,7 @@ LEFT_OUT = {
     "rendered_task_instance_fields": "rendered_fields::text <> '{}'",
     "log": "dag_id is null or dag_id in (select dag_id from dag)",
 }
+OF_3_0 = {**LEFT_OUT, "log": "true", "job": "state = 'running'"}
 """What ``outside_columns.LEFT_OUT`` leaves, in SQL."""
 
 
@@ -101,7 +102,7 @@ def differences(name: str, version: str, here: list[Row], conninfo: str) -> list
     table = declared.TABLES[name]
     table = replace(table, columns=tuple(replace(column, held=None) for column in table.columns))  # not on Airflow 3
     columns = outside_columns.columns(name, version)
-    where = "true" if name == "log" and version.startswith("3.0.") else LEFT_OUT.get(name, "true")
+    where = (OF_3_0 if version.startswith("3.0.") else LEFT_OUT).get(name, "true")
     there = [
         {column.name: _said(name, column.name, row) for column in columns}
         for row in database.rows(conninfo, table, version, where)

@@ -11,6 +11,7 @@ _ENUMERATIONS = {
     "dag_run.run_type": ("manual", "scheduled", "backfill", "asset_triggered"),
     "dag_run.state": ("success", "failed", "running", "queued"),
     "dag_run.triggered_by": ("REST_API", "CLI", "TIMETABLE", None),
+    "job.state": ("running", "running", "success", None, "failed"),
     "task_instance.state": (*_STATES, None),
     "dag.timetable_summary": ("None", "@daily", "0 0 * * *", None, "", "a,b"),
 }
