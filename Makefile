@@ -22,7 +22,9 @@ export SAM_CLI_TELEMETRY := 0
 # `sam validate` asks for a Region and for nothing else.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-SOURCES := $(wildcard functions layers/airflow/plugins/groundcrew_listener localcloud tests bench)
+# functions/groundcrew_metadata is a link to what the DAGs import.
+SOURCES := $(wildcard functions layers/airflow/dags/groundcrew/*.py layers/airflow/plugins/groundcrew_listener localcloud \
+	tests bench)
 PLAIN_TEMPLATES := $(wildcard spoke/template.yaml examples/*/*.yaml)
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
 # The local cloud needs every environment: itself, the SAM CLI, and the interpreter of the functions.

@@ -50,14 +50,14 @@ class Run:
         return self.dag.dag_id
 
     @property
-    def updated_at(self) -> dt.datetime:
-        """When it last changed."""
-        return self.end_date or self.start_date or self.queued_at
-
-    @property
     def duration(self) -> float | None:
         """Seconds, of a run that has ended."""
         return (self.end_date - self.start_date).total_seconds() if self.end_date and self.start_date else None
+
+    @property
+    def updated_at(self) -> dt.datetime:
+        """When it was written last."""
+        return max(time for time in (self.queued_at, self.start_date, self.end_date) if time)
 
     def record(self) -> dict[str, Any]:
         """For tests: everything as JSON, times in ISO 8601."""
@@ -75,6 +75,15 @@ class Rows:
 
 
 @dataclass
+class Listed:
+    """An entry of a list that no run leads to: as it is shown, and when it was written; ``id`` sorts."""
+
+    id: int | str
+    shown: dict[str, Any]
+    time: dt.datetime | None = None
+
+
+@dataclass
 class State:
     """DAGs and runs by the ``clock`` (seconds since the epoch)."""
 
@@ -82,6 +91,7 @@ class State:
     dags: dict[str, Dag] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)  # of other tables, for `db clean`
+    lists: dict[str, list[Listed]] = field(default_factory=dict)  # Airflow 3: path -> what it lists, besides these
     _last: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
     def now(self) -> dt.datetime:
