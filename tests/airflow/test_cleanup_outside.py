@@ -3,9 +3,10 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -20,10 +21,11 @@ from cleanup.outside_versions import Capability, Cleanable, capability
 from cleanup.policy import Policy
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed
-from tests.airflow.outside import bulk
-from tests.airflow.outside.history import NOW, ORDER, Run, fill, history
-from tests.airflow.outside.specification import Reference, Rows, Specification
-from tests.airflow.outside.stage import Database, clean, open_database
+from localcloud.model.airflow import Airflow
+from tests.airflow.cleaning import bulk
+from tests.airflow.cleaning.history import NOW, ORDER, Run, fill, history
+from tests.airflow.cleaning.specification import Reference, Rows, Specification
+from tests.airflow.cleaning.stage import Database, clean, open_database
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
@@ -45,6 +47,17 @@ EXPORTED = {
 @pytest.fixture(scope="module", params=VERSIONS)
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with open_database(request.param, tmp_path_factory.mktemp(f"cleanup-{request.param}-")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """3.3.1 on a database that 2.7.2 has made: it has other columns and left-over tables."""
+    old, new = "2.7.2", "3.3.1"
+    if not (new in VERSIONS and installed.is_installed(old)):
+        pytest.skip(f"Airflow {old} and {new} are needed: make .tools/airflow-{old}/.ready")
+    directory = tmp_path_factory.mktemp("cleanup-upgraded-")
+    with open_database(new, directory, installed.cluster(old), migrates=True) as found:
         yield found
 
 
@@ -121,6 +134,14 @@ def test_rows_after_are_rows_before_less_what_the_specification_takes(
 ) -> None:
     fill(database, history(made))
     check(database, days, BOUND - spared, exported_days_ago)
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(made=st.lists(runs, min_size=4, max_size=25), days=retentions)
+def test_so_they_are_on_a_database_that_was_upgraded(upgraded: Database, made: list[Run], days: dict[str, int]) -> None:
+    assert upgraded.has("sla_miss"), "a fresh one has none"
+    fill(upgraded, history(made))
+    check(upgraded, days, BOUND, 0.04)
 
 
 def check(
@@ -262,6 +283,53 @@ def first_slice(rows: int) -> Iterator[None]:
 
     with mock.patch.object(outside, "begin", begin), mock.patch.object(outside, "FIRST_ROWS", rows):
         yield
+
+
+# ------------------------------------------------------------------ the double
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--tables xcom --dry-run",
+        "--tables dag_run --dry-run",
+        "--tables xcom --skip-archive --yes",
+        "--tables task_instance --skip-archive --yes",
+        "--tables celery_taskmeta --skip-archive --yes",
+        "--tables callback_request --skip-archive --yes",
+        "--tables no_such_table --skip-archive --yes",
+        "--tables no_such_table,log --dry-run",
+    ],
+)
+def test_the_double_prints_what_airflow_prints(database: Database, command: str) -> None:
+    """Table by table; what it says before, and in which order it goes on, is not compared."""
+    fill(database, history(OLD))
+    clock = NOW.timestamp()
+    double = Airflow(database.version, lambda: clock)
+    for table, cleaned in {"xcom": "timestamp", "task_instance": "start_date", "dag_run": "start_date"}.items():
+        double.state.rows.tables[table] = [datetime.fromisoformat(row[cleaned]) for row in database.rows(table)]
+    double.state.rows.tables["task_instance_history"] = double.state.rows.tables["task_instance"].copy()
+    for table, age in (("deadline", "deadline_time"), ("task_state_store", "expires_at"), ("log", "dttm")):
+        if database.has(table):
+            rows = database.rows(table)
+            column = age if rows and age in rows[0] else "deadline"
+            ages = [datetime.fromisoformat(row[column]) for row in rows if row.get("event", "success") == "success"]
+            double.state.rows.tables[table] = [one if one.tzinfo else one.replace(tzinfo=UTC) for one in ages]
+    before = (NOW - timedelta(days=90)).isoformat()
+    asked = f"db clean --clean-before-timestamp {before} {command}"
+    real, made_up = database.cli(asked), double.cli(asked)
+    assert said(made_up[1].decode(), made_up[2].decode()) == said(real.stdout, real.stderr)
+
+
+def said(stdout: str, stderr: str) -> set[str]:
+    """Each table's lines, and warnings and refusals, without times and places."""
+    parts = re.split(r"\n(?=Performing dry run for table|Checking table)", "\n" + stdout)
+    kept = {re.sub(r"__\d{14}", "__", part).strip() for part in parts if part.startswith(("Performing", "Checking"))}
+    kept = {"\n".join(line for line in part.splitlines() if line and not WARNING.search(line)) for part in kept}
+    warnings = {match[1] for match in WARNING.finditer(stdout)}
+    refusals = {line for line in stderr.splitlines() if "command error" in line or "No tables selected" in line}
+    return {part for part in kept if "following config" not in part} | warnings | refusals
+
+
+WARNING = re.compile(r"(Table \w+ not found\.  Skipping\.|The following table\(s\) are not valid choices[^\]]*\])")
 
 
 # ------------------------------------------------------------------ traps

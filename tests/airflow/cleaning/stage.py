@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -94,8 +95,10 @@ def clean(
 
 
 @contextlib.contextmanager
-def open_database(version: str, directory: Path, cluster: Path | None = None) -> Iterator[Database]:
-    """Started from a copy of the version's migrated cluster, or of another one."""
+def open_database(
+    version: str, directory: Path, cluster: Path | None = None, *, migrates: bool = False
+) -> Iterator[Database]:
+    """Started from a copy of the version's migrated cluster, or of another one, which this version then migrates."""
     installed.require(version)
     with ExitStack() as last:
         home = directory / f"home-{version}"
@@ -107,6 +110,15 @@ def open_database(version: str, directory: Path, cluster: Path | None = None) ->
         server.copy_cluster(cluster or installed.cluster(version))
         server.start()
         place = Place(version, home, server.url, port=_free_port(), dags=home)
+        if migrates:
+            subprocess.run(
+                [place.airflow, "db", "migrate"],
+                env=place.variables(),
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=True,
+            )
         python = installed.environment(version) / "bin/python"
         commands = Commands(server.folder / "commands")
         serve = Path(installed.ROOT / "localcloud/airflow/commands.py")
