@@ -12,6 +12,7 @@ from localcloud.hooks import (
     clock,
     cloudformation,
     cloudwatch,
+    codeartifact,
     delivery,
     dynamodb,
     ec2,
@@ -23,7 +24,9 @@ from localcloud.hooks import (
     nat,
     ram,
     s3,
+    s3_encryption,
     schedules,
+    secrets,
     sqs,
     stacksets,
     stepfunctions,
@@ -31,6 +34,8 @@ from localcloud.hooks import (
     vpc_calls,
     vpc_functions,
 )
+from localcloud.packages import PackageIndex
+from localcloud.tls import Authority
 from localcloud.webserver import WebServer
 
 
@@ -43,9 +48,12 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     delivery.install(cloud)
     schedules.install()
     s3.install(cloud)
+    s3_encryption.install()
+    secrets.install()
     transformers.install(cloud)
-    server = WebServer(cloud, scratch / "webserver")
-    runtime = functions.install(interpreter, scratch / "layers", endpoint, server.authority)
+    authority = Authority(scratch / "tls")
+    server = WebServer(cloud, authority)
+    runtime = functions.install(interpreter, scratch / "layers", endpoint, authority.certificate)
     vpc_calls.install(cloud)
     invocations.install(cloud)
     cloudwatch.install(cloud)
@@ -55,12 +63,14 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     ec2.install(cloud)
     vpc_functions.install(cloud)
     server.door = mwaa.install(cloud, server.address)
+    packages = PackageIndex(cloud, codeartifact.install(cloud), authority, scratch / "packages")
+    cloud.on_reset(packages.clear)
     nat.install()
     ram.install(cloud)
     stacksets.install(cloud)
     clock.start_ticking(cloud)
-    facts = {"endpoint": endpoint, "runtime": runtime, "authority": str(server.authority)}
-    return Front(cloud, Control(cloud, facts, server.door))
+    facts = {"endpoint": endpoint, "runtime": runtime, "authority": str(authority.certificate)}
+    return Front(cloud, Control(cloud, facts, server.door, packages))
 
 
 def stop() -> None:

@@ -1,5 +1,6 @@
 """AWS clients for the accounts of a running local cloud, as their root (deploys) or as one of their roles."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,7 +40,12 @@ class Aws:
 
     def as_role(self, service: str, role_arn: str, region: str = "us-east-1", config: Config | None = None) -> Any:
         """A boto3 client with a session of the role, whoever the role trusts: it has the role's rights."""
-        session = self.control.session(role_arn)
+        return self.with_session(service, self.control.session(role_arn), region, config)
+
+    def with_session(
+        self, service: str, session: Mapping[str, str], region: str = "us-east-1", config: Config | None = None
+    ) -> Any:
+        """A boto3 client with these credentials, as AssumeRole answers with them."""
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.control.endpoint,

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -97,6 +98,19 @@ class Client:
     def airflow_runs(self, environment_arn: str) -> list[dict[str, Any]]:
         """The runs of an environment's double, the oldest first: see ``localcloud.model.airflow_state.Run``."""
         return list(self._ask("airflow/runs", environment=environment_arn))
+
+    def publish(self, package: Path, *, domain: str, owner: str, region: str, repository: str) -> str:
+        """Put a wheel into a CodeArtifact repository; returns the URL of its index."""
+        where = {"domain": domain, "owner": owner, "region": region, "repository": repository}
+        return str(self._ask("packages/publish", package=str(package), **where))
+
+    def publish_publicly(self, package: Path) -> str:
+        """Put a wheel into the public index, which stands in PyPI's place; returns its URL."""
+        return str(self._ask("packages/publish", package=str(package), domain=None))
+
+    def tokens(self) -> dict[str, float]:
+        """Every CodeArtifact token that was minted, and when it expires by the cloud's clock: to look for leaks."""
+        return dict(self._ask("packages/tokens"))
 
     def reset(self) -> None:
         """Empty the cloud: resources, calls, faults, time."""

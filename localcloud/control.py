@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ministack import app as ministack
@@ -21,6 +22,7 @@ from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from localcloud.model.errors import AwsError
 from localcloud.model.front_door import FrontDoor
+from localcloud.packages import PackageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +33,11 @@ Request = dict[str, Any]
 class Control:
     """Answers the control door; not part of the cloud's own API, so nothing here is authorized."""
 
-    def __init__(self, cloud: Cloud, facts: Request, airflows: FrontDoor) -> None:
+    def __init__(self, cloud: Cloud, facts: Request, airflows: FrontDoor, packages: PackageIndex) -> None:
         self.cloud = cloud
         self.facts = facts
         self.airflows = airflows
+        self.packages = packages
         self.doors: dict[str, Callable[[Request], Any]] = {
             "status": self._status,
             "clock": self._clock,
@@ -51,6 +54,8 @@ class Control:
             "switches": self._switches,
             "airflow/attach": self._attach_airflow,
             "airflow/runs": self._airflow_runs,
+            "packages/publish": self._publish,
+            "packages/tokens": lambda _request: self._tokens(),
             "reset": self._reset,
         }
 
@@ -168,6 +173,16 @@ class Control:
             return self.airflows.mwaa.get(Caller(account, region), resource.removeprefix("environment/"))
         except AwsError as error:
             raise ValueError(str(error)) from error
+
+    def _publish(self, request: Request) -> str:
+        package = Path(request["package"])
+        if request["domain"] is None:
+            return self.packages.publish(package)
+        domain = self.packages.model.find(request["owner"], request["region"], request["domain"])
+        return self.packages.publish(package, request["repository"], domain)
+
+    def _tokens(self) -> dict[str, float]:
+        return {text: token.until for text, token in self.packages.model.tokens().items()}
 
     def _reset(self, _request: Request) -> None:
         ministack._reset_all_state()

@@ -30,7 +30,7 @@ THROTTLED = {
     "ec2": (503, "RequestLimitExceeded"),
     "s3": (503, "SlowDown"),
     "lambda": (429, "TooManyRequestsException"),
-    "airflow": (429, "ThrottlingException"),
+    **dict.fromkeys(("airflow", "codeartifact"), (429, "ThrottlingException")),
     **dict.fromkeys(("sts", "iam", "sns", "cloudformation", "monitoring"), (400, "Throttling")),
     "sqs": (403, "RequestThrottled"),
 }
@@ -38,7 +38,7 @@ THROTTLED = {
 DENIED_BY_SCP = "User: {} is not authorized to perform: {} with an explicit deny in a service control policy"
 BROKEN = {
     **dict.fromkeys(("ec2", "s3"), "InternalError"),
-    "airflow": "InternalServerException",
+    **dict.fromkeys(("airflow", "codeartifact"), "InternalServerException"),
     "dynamodb": "InternalServerError",
 }
 

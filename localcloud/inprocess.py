@@ -31,10 +31,13 @@ from localcloud.clock import Clock
 from localcloud.cloud import Cloud
 from localcloud.inprocess_airflow import Command, airflow_reads, command_lines
 from localcloud.inprocess_faults import Attempt, Faults, Killed, Kind
+from localcloud.inprocess_objects import Objects
+from localcloud.inprocess_packages import Visit, is_index
 from localcloud.inprocess_services import SmallServices, delivery
-from localcloud.inprocess_wire import WIRES, Wire, header
+from localcloud.inprocess_wire import WIRES, Wire, bodiless, header
 from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller, Ids
+from localcloud.model.codeartifact import CodeArtifact
 from localcloud.model.ec2 import Ec2
 from localcloud.model.endpoint import Endpoint
 from localcloud.model.environment import Environment
@@ -47,7 +50,7 @@ from localcloud.model.plain_network import PlainNetwork
 from localcloud.protocol import models
 
 EPOCH = 1_795_000_000.0
-_READS = ("Describe", "Get", "List", "AssumeRole", "CreateCliToken")
+_READS = ("Describe", "Get", "Head", "List", "AssumeRole", "CreateCliToken")
 
 
 class StillClock(Clock):
@@ -97,6 +100,8 @@ class InProcessAws:
         self.ec2 = Ec2(self.cloud, self.network, self.ids)
         self.mwaa = Mwaa(self.cloud, self.ec2)
         self.front_door = FrontDoor(self.mwaa, self.cloud.clock.now)
+        self.objects = Objects(self.cloud.clock.now, self.ids)
+        self.packages = CodeArtifact(self.cloud.clock.now, self.ids)
         self.small = SmallServices(self.events, self.parameters, self.ids)
         self.cloud.put_aws_event = self._record_event
 
@@ -136,15 +141,18 @@ class InProcessAws:
         management: str = "CUSTOMER",
         version: str = "3.3.1",
     ) -> Environment:
-        """An environment through the API's own checks; without ``groups`` it gets one, as the console makes it."""
+        """An environment through the API's own checks, and its bucket; without ``groups`` it gets one, as the console
+        makes it.
+        """
         caller = Caller(account, region)
         if groups is None:
             vpc_id = self.network.subnets(region)[subnets[0]]["VpcId"]
             groups = [self.security_group(account, vpc_id, f"airflow-{name}-{self.ids.new('', 6)}", region)]
+        bucket = self.objects.bucket(bucket_name(account, name), account, region)
         params = {
             "Name": name,
             "ExecutionRoleArn": f"arn:aws:iam::{account}:role/airflow-{name}",
-            "SourceBucketArn": f"arn:aws:s3:::airflow-{account}-{name}".lower(),
+            "SourceBucketArn": f"arn:aws:s3:::{bucket.name}",
             "DagS3Path": "dags",
             "NetworkConfiguration": {"SubnetIds": list(subnets), "SecurityGroupIds": list(groups)},
             "WebserverAccessMode": access,
@@ -194,7 +202,7 @@ class InProcessAws:
                 return self._failed(wire, attempt, fault, request.url)
             result, error = None, None
             try:
-                result = self._run(wire, name, attempt)
+                result = self._run(wire, name, attempt, _credential(request)[0])
             except AwsError as raised:
                 error = raised
             effect = error is None and not (name.startswith(_READS) or airflow_reads(attempt.params))
@@ -208,6 +216,15 @@ class InProcessAws:
             if error is not None:
                 return wire.error(request.url, error.status, error.code, error.message, error.members)
             return wire.ok(request.url, name, result or {})
+
+    def visit(self, request: AWSPreparedRequest) -> AWSResponse:
+        """One request to the index of a CodeArtifact repository; raises what the network or the process would."""
+        with self._lock:
+            visit = Visit(self.packages, request)
+            rule = self.faults.strike(visit.attempt)
+            fault = rule.kind if rule else None
+            self.journal.append(Entry(visit.attempt, False, None, fault.value if fault else None, fault))
+            return visit.answer(fault)
 
     def command(self, request: AWSPreparedRequest) -> AWSResponse:
         """One Airflow command that is sent to a web server; raises what the network or the process would."""
@@ -230,13 +247,12 @@ class InProcessAws:
         return wire.error(url, status, code, "injected")
 
     def _attempt(self, wire: Wire, name: str, request: AWSPreparedRequest) -> Attempt:
-        credential = header(request, "Authorization").split("Credential=", 1)[1].split("/", 4)
-        key, region = credential[0], credential[2]
+        key, region = _credential(request)
         account, role = self.small.principal(key)
         params = wire.parse(name, request)
         return Attempt(f"{wire.prefix}:{name}", account, region, role, params, header(request, "amz-sdk-invocation-id"))
 
-    def _run(self, wire: Wire, name: str, attempt: Attempt) -> Record:
+    def _run(self, wire: Wire, name: str, attempt: Attempt, key: str) -> Record:
         caller = Caller(attempt.account, attempt.region)
         if wire.prefix == "ec2":
             return self.ec2.call(name, caller, attempt.params)
@@ -244,17 +260,33 @@ class InProcessAws:
             return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, vpc=self.vpc))
         if wire.prefix == "airflow":
             return self.mwaa.call(name, caller, attempt.params)
+        if wire.prefix == "s3":
+            return self.objects.call(name, caller, attempt.params)
+        if wire.prefix == "codeartifact":
+            return self.packages.call(name, caller, attempt.params, self.small.rights(key))
         return self.small.call(wire.prefix, name, caller, attempt.params)
 
 
 _active: list[InProcessAws] = []
 
 
+def bucket_name(account: str, environment: str) -> str:
+    """The bucket of an environment that ``create_environment`` makes."""
+    return f"airflow-{account}-{environment}".lower().replace("_", "-")
+
+
+def _credential(request: AWSPreparedRequest) -> tuple[str, str]:
+    """Access key and Region of a signed request."""
+    scope = header(request, "Authorization").split("Credential=", 1)[1].split("/", 4)
+    return scope[0], scope[2]
+
+
 def _before_send(request: AWSPreparedRequest, event_name: str, **_kwargs: Any) -> AWSResponse | None:
     if not _active:
         return None
     _, service, name = event_name.split(".")
-    return _active[-1].answer(service, name, request)
+    answer = _active[-1].answer(service, name, request)
+    return bodiless(answer) if request.method == "HEAD" else answer
 
 
 # Every botocore session made after this import asks us before it sends; without an active cloud it sends as usual.
@@ -288,10 +320,21 @@ def in_process(
         undo.enter_context(mock.patch.dict(os.environ, ambient, clear=True))
         undo.enter_context(mock.patch("botocore.endpoint.time", SimpleNamespace(sleep=pause)))
         undo.enter_context(mock.patch("botocore.session.create_loader", _shared_loader))
-        undo.enter_context(mock.patch.object(URLLib3Session, "send", command_lines(aws.command, URLLib3Session.send)))
+        undo.enter_context(mock.patch.object(URLLib3Session, "send", _web(aws, URLLib3Session.send)))
         _active.append(aws)
         undo.callback(_active.remove, aws)
         yield aws
+
+
+def _web(aws: InProcessAws, stock: Any) -> Any:
+    """botocore's ``URLLib3Session.send`` with what is not AWS's API: web servers and package indexes."""
+    commands = command_lines(aws.command, stock)
+
+    def send(session: Any, request: AWSPreparedRequest) -> AWSResponse:
+        answer: AWSResponse = aws.visit(request) if is_index(request.url) else commands(session, request)
+        return answer
+
+    return send
 
 
 def _shared_loader(_search_path: str | None = None) -> Any:

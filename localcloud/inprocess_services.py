@@ -8,13 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from localcloud.inprocess_packages import SessionRights
+from localcloud.inprocess_secrets import Secrets
 from localcloud.inprocess_tables import Tables
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.errors import AwsError
 from localcloud.model.network import Record
 from localcloud.protocol import query
 
-_roles: dict[str, str] = {}  # access key -> role; outlives one cloud, because products cache their clients
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A role's session: its session policy (JSON) narrows what the role may do, ``until`` is by the real clock."""
+
+    role: str
+    policy: str = ""
+    until: float | None = None
+
+
+_sessions: dict[str, Session] = {}  # by access key; outlives one cloud, because products cache their clients
 
 
 @dataclass
@@ -28,18 +40,26 @@ class SmallServices:
     visibilities: list[Record] = field(default_factory=list)  # ChangeMessageVisibility requests
     refused_entries: set[str] = field(default_factory=set)  # ids that SendMessageBatch does not take
     tables: Tables = field(default_factory=Tables)
+    secrets: Secrets = field(default_factory=Secrets)
     executions: dict[str, Record] = field(default_factory=dict)  # by ARN: StartExecution requests, each with `status`
 
     def principal(self, key: str) -> tuple[str, str]:
         """Account and role (or account again, for its root) behind an access key."""
-        if role := _roles.get(key):
-            return role.split(":")[4], role
+        if session := _sessions.get(key):
+            return session.role.split(":")[4], session.role
         return key, key
 
-    def key_of(self, role: str) -> str:
-        """The access key of a session of this role; always the same."""
-        key = "ASIA" + hashlib.sha256(role.encode()).hexdigest()[:16].upper()
-        _roles[key] = role
+    def rights(self, key: str) -> SessionRights:
+        """What the owner of an access key may do in CodeArtifact."""
+        account, principal = self.principal(key)
+        session = _sessions.get(key, Session(principal))
+        remaining = None if session.until is None else session.until - time.time()
+        return SessionRights(principal, account, session.policy, remaining)
+
+    def key_of(self, role: str, policy: str = "", until: float | None = None) -> str:
+        """The access key of a session of this role; always the same for the same session policy."""
+        key = "ASIA" + hashlib.sha256((role + policy).encode()).hexdigest()[:16].upper()
+        _sessions[key] = Session(role, policy, until)
         return key
 
     def call(self, service: str, name: str, caller: Caller, params: Mapping[str, Any]) -> Record:
@@ -62,6 +82,8 @@ class SmallServices:
                 return {}
             case "dynamodb", "PutItem" | "DeleteItem":
                 return self.tables.call(name, caller, params)
+            case "secretsmanager", _:
+                return self.secrets.call(name, caller, params)
             case "states", "StartExecution":
                 return self._start_execution(caller, params)
             case _:
@@ -75,7 +97,7 @@ class SmallServices:
         expiry = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=int(params.get("DurationSeconds", 3600)))
         return {
             "Credentials": {
-                "AccessKeyId": self.key_of(role),
+                "AccessKeyId": self.key_of(role, params.get("Policy", ""), expiry.timestamp()),
                 "SecretAccessKey": "in-process",
                 "SessionToken": "in-process",
                 "Expiration": expiry.isoformat(),

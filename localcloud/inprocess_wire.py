@@ -12,7 +12,7 @@ from botocore.compat import HTTPHeaders
 
 from localcloud.inprocess_faults import Kind
 from localcloud.model.network import Record
-from localcloud.protocol import models, query, rest_json
+from localcloud.protocol import models, query, rest_json, rest_xml
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,18 @@ class Wire:
 
     service: str  # botocore's name
     prefix: str  # IAM's name
-    family: str  # ec2, query or json
+    family: str  # ec2, query, json, rest or xml
 
     def parse(self, name: str, request: AWSPreparedRequest) -> Record:
         """The operation's parameters."""
+        if self.family == "xml":
+            return rest_xml.parameters(models.operation(self.service, name), request)
         body = request.body or b""
         if not isinstance(body, bytes):
             body = str(body).encode()
-        if self.service == "mwaa":
+        if self.family == "rest":
             url = urlsplit(request.url)
-            return rest_json.parse("mwaa", request.method, url.path, parse_qs(url.query), body)[1]
+            return rest_json.parse(self.service, request.method, url.path, parse_qs(url.query), body)[1]
         if self.family == "json":
             loaded: Record = json.loads(body)
             return loaded
@@ -38,8 +40,11 @@ class Wire:
 
     def ok(self, url: str, name: str, result: Record) -> AWSResponse:
         """The answer of an operation."""
-        if self.service == "mwaa":
-            return response(url, 200, rest_json.serialize(models.operation("mwaa", name), result))
+        if self.family == "xml":
+            headers, body = rest_xml.serialize(models.operation(self.service, name), result)
+            return response(url, 200, body, headers)
+        if self.family == "rest":
+            return response(url, 200, rest_json.serialize(models.operation(self.service, name), result))
         if self.family == "json":
             return response(url, 200, json.dumps(result).encode())
         return response(url, 200, query.serialize(models.operation(self.service, name), result, "in-process"))
@@ -51,8 +56,10 @@ class Wire:
     def error(
         self, url: str, status: int, code: str, message: str, members: Mapping[str, Any] | None = None
     ) -> AWSResponse:
-        """An error answer; its own ``members`` are MWAA's only."""
-        if self.service == "mwaa":
+        """An error answer; its own ``members`` are those of REST services only."""
+        if self.family == "xml":
+            return response(url, status, rest_xml.error(code, message))
+        if self.family == "rest":
             headers, body = rest_json.error(code, message, members)
             return response(url, status, body, headers)
         if self.family == "json":
@@ -63,12 +70,15 @@ class Wire:
 _FAILURES: dict[Kind, dict[str, tuple[int, str]]] = {  # by protocol: HTTP status and code
     Kind.THROTTLED: {
         "ec2": (503, "RequestLimitExceeded"), "query": (400, "Throttling"), "json": (400, "ThrottlingException"),
+        "rest": (429, "ThrottlingException"), "xml": (503, "SlowDown"),
     },
     Kind.SERVER_ERROR: {
         "ec2": (500, "InternalError"), "query": (500, "InternalFailure"), "json": (500, "InternalServerException"),
+        "rest": (500, "InternalServerException"), "xml": (500, "InternalError"),
     },
     Kind.DENIED: {
         "ec2": (403, "UnauthorizedOperation"), "query": (403, "AccessDenied"), "json": (403, "AccessDeniedException"),
+        "rest": (403, "AccessDeniedException"), "xml": (403, "AccessDenied"),
     },
 }  # fmt: skip
 WIRES = {  # by botocore's hyphenated service id, as `before-send` names it
@@ -79,7 +89,10 @@ WIRES = {  # by botocore's hyphenated service id, as `before-send` names it
     "sfn": Wire("stepfunctions", "states", "json"),
     "dynamodb": Wire("dynamodb", "dynamodb", "json"),
     "eventbridge": Wire("events", "events", "json"),
-    "mwaa": Wire("mwaa", "airflow", "json"),
+    "mwaa": Wire("mwaa", "airflow", "rest"),
+    "secrets-manager": Wire("secretsmanager", "secretsmanager", "json"),
+    "s3": Wire("s3", "s3", "xml"),
+    "codeartifact": Wire("codeartifact", "codeartifact", "rest"),
 }
 
 
@@ -99,3 +112,8 @@ class _Raw(BytesIO):
 def response(url: str, status: int, body: bytes, headers: dict[str, str] | None = None) -> AWSResponse:
     """What came back from ``url``."""
     return AWSResponse(url, status, HTTPHeaders.from_dict(headers or {}), _Raw(body))
+
+
+def bodiless(answer: AWSResponse) -> AWSResponse:
+    """The answer to a HEAD request: what it says has no body, not even an error's."""
+    return response(answer.url, answer.status_code, b"", dict(answer.headers.items()))

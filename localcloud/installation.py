@@ -19,7 +19,13 @@ SPOKE_TEMPLATE = deploy.ROOT / "spoke/template.yaml"
 ROUTE_SOURCES = "aws.s3"
 OWNER_TEMPLATE = deploy.ROOT / "examples/shared-vpc/owner.yaml"
 
-HUB_DEAD_LETTERS = ("groundcrew-endpoints-dead-letters", "groundcrew-runs-dead-letters", "groundcrew-undelivered")
+HUB_DEAD_LETTERS = (
+    "groundcrew-endpoints-dead-letters",
+    "groundcrew-runs-dead-letters",
+    "groundcrew-tokens-dead-letters",
+    "groundcrew-token-rotations-dead-letters.fifo",
+    "groundcrew-undelivered",
+)
 SPOKE_DEAD_LETTERS = "groundcrew-spoke-undelivered"
 
 

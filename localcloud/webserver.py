@@ -1,25 +1,16 @@
 """The command lines of all environments, served over TLS on 127.0.0.1: POST /aws_mwaa/cli.
 
-One listener for all of them: which environment is meant, the token says. Its certificate is made at the start, by an
-authority of this cloud alone.
+One listener for all of them: which environment is meant, the token says.
 """
 
-import datetime as dt
-import ipaddress
-import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from localcloud.cloud import Call, Cloud
 from localcloud.faults import Fault
 from localcloud.model.front_door import CliAnswer, FrontDoor, Token, cli_action
+from localcloud.tls import Authority
 
 PATH = "/aws_mwaa/cli"
 _REFUSALS: dict[str, CliAnswer] = {
@@ -31,17 +22,16 @@ _REFUSALS: dict[str, CliAnswer] = {
 
 
 class WebServer:
-    """The listener; ``authority`` is the certificate file that callers must trust."""
+    """The listener."""
 
-    def __init__(self, cloud: Cloud, directory: Path) -> None:
+    def __init__(self, cloud: Cloud, authority: Authority) -> None:
         self.cloud = cloud
         self.door: FrontDoor | None = None  # there before the first function runs
-        self.authority = directory / "authority.pem"
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(_certificates(directory, self.authority))
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._server.socket = authority.context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
         threading.Thread(target=self._server.serve_forever, daemon=True, name="localcloud-webserver").start()
 
     @property
@@ -100,43 +90,3 @@ def _handler(server: WebServer) -> Any:
             """The call log has it."""
 
     return Handler
-
-
-def _certificates(directory: Path, authority: Path) -> Path:
-    """A new authority, and a file with the key and the certificate that it gives to 127.0.0.1."""
-    directory.mkdir(parents=True, exist_ok=True)
-    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root_name = _name("localcloud authority")
-    root = (
-        _builder(root_name, root_name, root_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(root_key.public_key()), critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
-    host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        _builder(_name("127.0.0.1"), root_name, key)
-        .add_extension(host, critical=False)
-        .add_extension(issuer, critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-    authority.write_bytes(root.public_bytes(serialization.Encoding.PEM))
-    both = directory / "webserver.pem"
-    both.touch(mode=0o600)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    both.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return both
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    return builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=30))

@@ -77,6 +77,12 @@ class Environment:
     database_service: str | None = None
     webserver_service: str | None = None
     queue_arn: str | None = None
+    bucket: str = ""
+    dags_path: str = "dags"
+    kms_key: str | None = None
+    execution_role: str = ""
+    startup_script: str | None = None
+    startup_script_version: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -100,6 +106,12 @@ class Environment:
             database_service=answer.get("DatabaseVpcEndpointService") or None,
             webserver_service=answer.get("WebserverVpcEndpointService") or None,
             queue_arn=answer.get("CeleryExecutorQueue") or None,
+            bucket=(answer.get("SourceBucketArn") or "").rpartition(":")[2],
+            dags_path=(answer.get("DagS3Path") or "dags").strip("/"),
+            kms_key=answer.get("KmsKey") or None,
+            execution_role=answer.get("ExecutionRoleArn") or "",
+            startup_script=answer.get("StartupScriptS3Path") or None,
+            startup_script_version=answer.get("StartupScriptS3ObjectVersion") or None,
             tags={key: value for key, value in tags.items() if key.startswith(TAG_PREFIX)},
         )
 

@@ -6,10 +6,11 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 import contextvars
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ministack.core import iam_evaluator as evaluator
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import iam, sts
 
 from localcloud.cloud import Call, Cloud
@@ -66,6 +67,37 @@ def caller_name() -> str:
     """How the call log names who made the current request; empty if no request is served."""
     principal = _principal.get()
     return "" if principal is None else _name(principal)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who made a request, for decisions after it: the role's policies are those of then, the session's stay."""
+
+    _found: Any
+    _scope: tuple[str, str]
+
+    @classmethod
+    def of_request(cls) -> "Principal":
+        """Who made the current request."""
+        return cls(_principal.get(), (get_account_id(), get_region()))
+
+    @property
+    def name(self) -> str:
+        """How the call log names it."""
+        return _name(self._found)
+
+    def may(
+        self, action: str, resource: str, context: Mapping[str, Any] | None, resource_policy: tuple[Policy, str] | None
+    ) -> bool:
+        """May it do this now? Records the decision; see ``authorize``."""
+        found = self._found
+        with request_scope(*self._scope):
+            if found.type == "AssumedRole":
+                role = found.arn.split("/")[1]
+                found = replace(found, policies=evaluator._gather_role_policies(role, found.account))
+            allowed = _may(found, action, resource, context, resource_policy)
+            _record(found, action, resource, allowed)
+        return allowed
 
 
 def leave_authorization_to_handler(actions: Iterable[str]) -> None:

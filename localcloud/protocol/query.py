@@ -71,7 +71,7 @@ def serialize(operation: OperationModel, result: Mapping[str, Any], request_id: 
     """The answer's XML; what the output shape does not know is left out."""
     ec2 = operation.metadata["protocol"] == "ec2"
     shape = operation.output_shape
-    inner = "" if shape is None else _members(shape, result, ec2)
+    inner = "" if shape is None else members(shape, result, ec2)
     namespace = operation.metadata.get("xmlNamespace", "")
     root = f"{operation.name}Response"
     if ec2:
@@ -82,12 +82,13 @@ def serialize(operation: OperationModel, result: Mapping[str, Any], request_id: 
     return f'<{root} xmlns="{namespace}">{inner}{metadata}</{root}>'.encode()
 
 
-def _members(shape: Any, values: Mapping[str, Any], ec2: bool) -> str:
-    members = shape.members
+def members(shape: Any, values: Mapping[str, Any], ec2: bool = False) -> str:
+    """The XML of a structure's members, without the structure's own tag."""
+    known = shape.members
     parts = []
     for name, value in values.items():
-        if value is not None and name in members:
-            member = members[name]
+        if value is not None and name in known:
+            member = known[name]
             parts.append(_element(member, str(member.serialization.get("name", name)), value, ec2))
     return "".join(parts)
 
@@ -95,7 +96,7 @@ def _members(shape: Any, values: Mapping[str, Any], ec2: bool) -> str:
 def _element(shape: Any, tag: str, value: Any, ec2: bool) -> str:
     match shape.type_name:
         case "structure":
-            return f"<{tag}>{_members(shape, value, ec2)}</{tag}>"
+            return f"<{tag}>{members(shape, value, ec2)}</{tag}>"
         case "list":
             if shape.serialization.get("flattened"):
                 return "".join(_element(shape.member, tag, item, ec2) for item in value)

@@ -19,6 +19,8 @@ THROTTLED = frozenset(
         "EC2ThrottledException",
         "PriorRequestNotComplete",
         "IncorrectState",  # EC2: the resource is still changing
+        "ConditionalRequestConflict",  # S3: so is the object
+        "OperationAborted",  # S3: so is the bucket
     }
 )
 """Codes that the standard retry mode counts as throttling (botocore ``retries/standard.py``), and EC2's of a busy
@@ -37,9 +39,12 @@ BROKEN = frozenset(
 )
 """Codes of a service that is in trouble itself, whatever status they come with."""
 
-DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure", "403"})
 
-MISSING = frozenset({"ResourceNotFoundException", "ParameterNotFound"})
+MISSING = frozenset(
+    {"ResourceNotFoundException", "ParameterNotFound", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "404"}
+)
+"""The numbers, here and above, are S3's answers to HEAD: they have no body that could name a code."""
 
 
 def translate(error: BotoCoreError | ClientError, doing: str) -> TransientError | PermanentError:

@@ -23,6 +23,8 @@ NAMES: dict[str, dict[str, str | None]] = {
     },
     "core.concurrency": {"esm_wake": None, "spawn_background": "fn, *args, thread_name, **kwargs"},
     "core.iam_actions": {
+        "SERVICE_TO_IAM_NAMESPACE": None,
+        "_BOTOCORE_SERVICE_MAP": None,
         "access_denied_response": "service, action, principal_arn, request_id, *, error_code, message, headers, "
         "resource_arn, explicit_deny, resource_policy_arn",
         "extract_iam_action": "service, method, path, headers, body, query_params",
@@ -45,6 +47,7 @@ NAMES: dict[str, dict[str, str | None]] = {
         "resource_policy_allows": "raw_policy, ctx, same_account",
     },
     "core.lambda_runtime": {"reset": ""},
+    "core.responses": {"request_scope": "account_id, region"},
     "core.router": {"SERVICE_PATTERNS": None},
     "services.cloudformation": {
         "_ACTION_HANDLERS": None,
@@ -133,6 +136,7 @@ NAMES: dict[str, dict[str, str | None]] = {
         "_make_aws_managed_record": "name, document, description",
         "_roles": None,
     },
+    "services.kms": {"_resolve_key": "key_id_or_arn"},
     "services.lambda_svc": {
         "_account_region_from_function_config": "config",
         "_create_esm": "data",
@@ -161,10 +165,14 @@ NAMES: dict[str, dict[str, str | None]] = {
     "services.s3": {
         "_bucket_notifications": None,
         "_bucket_owner_account": "name",
+        "_error": "code, message, status, resource, extra, headers",
         "_fire_s3_event_async": "bucket_name, key, event_name, size, etag, deletion_type, version_id, object_extra, "
         "record_extra",
+        "_get_object": "bucket_name, key, headers, query_params",
         "_next_event_sequencer": "event_name",
         "_notification_bucket_region": "bucket_name",
+        "_put_object": "bucket_name, key, body, headers",
+        "_resolve_sse_write_headers": "headers, bucket_name",
         "_s3_event_to_eventbridge": "event_name",
     },
     "services.scheduler": {
@@ -174,6 +182,12 @@ NAMES: dict[str, dict[str, str | None]] = {
         "_tick_schedules": "",
         "_update_schedule": "name, body",
         "start_scheduler": "",
+    },
+    "services.secretsmanager": {
+        "_create_secret": "data",
+        "_put_secret_value": "data",
+        "_resolve": "secret_id, *, use_arn_scope",
+        "_secrets": None,
     },
     "services.sns": {
         "_deliver_to_sqs": None,

@@ -23,7 +23,14 @@ SECOND_REGION = "eu-west-3"
 REGIONS = (REGION, SECOND_REGION)
 SCHEMAS = Path(__file__).resolve().parents[3] / "events/schemas"
 SCHEDULE = "groundcrew-sweep"
-QUEUES = ("groundcrew-endpoints", "groundcrew-endpoints-routine", "groundcrew-run-requests", "groundcrew-runs")
+QUEUES = (
+    "groundcrew-endpoints",
+    "groundcrew-endpoints-routine",
+    "groundcrew-run-requests",
+    "groundcrew-runs",
+    "groundcrew-tokens",
+    "groundcrew-token-rotations.fifo",
+)
 
 PATIENCE_SECONDS = 25.0
 TURN_SECONDS = 1.0  # how far the clock is turned at each look
@@ -99,6 +106,7 @@ class Deployed:
         sqs = self.aws.client("sqs", HUB)
         urls = [sqs.get_queue_url(QueueName=queue)["QueueUrl"] for queue in QUEUES]
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        names.append("ApproximateNumberOfMessagesDelayed")
 
         def idle() -> bool:
             shown = (sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] for url in urls)

@@ -87,11 +87,20 @@ def test_only_what_groundcrew_reads_is_kept() -> None:
         "NetworkConfiguration": {"SubnetIds": ["subnet-b", "subnet-a"], "SecurityGroupIds": ["sg-1"]},
         "DatabaseVpcEndpointService": "com.amazonaws.vpce.us-east-1.vpce-svc-1",
         "AirflowConfigurationOptions": {"smtp.smtp_password": "secret"},
+        "SourceBucketArn": "arn:aws-cn:s3:::airflow-data",
+        "DagS3Path": "team/dags/",
+        "KmsKey": "arn:aws:kms:us-east-1:222222222222:key/1",
+        "ExecutionRoleArn": "arn:aws:iam::222222222222:role/airflow-data",
+        "StartupScriptS3Path": "startup.sh",
+        "StartupScriptS3ObjectVersion": "v1",
         "Tags": {"groundcrew:endpoints": "strict", "team": "orders"},
     }
     found = Environment.from_api(REF, answer)
     assert found.subnet_ids == ("subnet-a", "subnet-b")
     assert found.tags == {"groundcrew:endpoints": "strict"}
+    assert (found.bucket, found.dags_path) == ("airflow-data", "team/dags")
+    assert (found.kms_key, found.execution_role) == (answer["KmsKey"], answer["ExecutionRoleArn"])
+    assert (found.startup_script, found.startup_script_version) == ("startup.sh", "v1")
     assert "secret" not in repr(found)
 
 
