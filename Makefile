@@ -26,7 +26,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 SOURCES := $(wildcard functions layers/airflow/dags/groundcrew/*.py layers/airflow/plugins/groundcrew_listener localcloud \
 	tests bench)
 PLAIN_TEMPLATES := $(wildcard spoke/template.yaml examples/*/*.yaml)
-SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh)
+SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh layers/airflow/startup/*.sh localcloud/*.sh)
 # The local cloud needs every environment: itself, the SAM CLI, and the interpreter of the functions.
 ENVIRONMENTS := .venv/.ready .tools/sam/.ready .tools/cloud/.ready .tools/runtime/.ready
 

@@ -18,8 +18,8 @@ class NotMeasured(Exception):
 class Figure:
     """One line of ``results.json``.
 
-    ``value`` is the median of ``n`` runs, ``against`` what it is compared with; at most ``bar`` is promised, None
-    promises nothing. ``ok``: no bar is missed.
+    ``value`` is the median of ``n`` runs, ``against`` what it is compared with; at most ``bar`` is promised (of a ratio
+    that is to be large: at least), None promises nothing. ``ok``: no bar is missed.
     """
 
     name: str
@@ -31,10 +31,18 @@ class Figure:
     n: int
 
 
-def figure(name: str, values: Sequence[float], unit: str, against: str = "", bar: float | None = None) -> Figure:
-    """The median of some runs: judged, then rounded for people."""
+def figure(
+    name: str,
+    values: Sequence[float],
+    unit: str,
+    against: str = "",
+    bar: float | None = None,
+    least: float | None = None,
+) -> Figure:
+    """The median of some runs: judged by at most ``bar`` or by at least ``least``, then rounded for people."""
     value = median(values)
-    return Figure(name, float(f"{value:.4g}"), unit, against, bar, bar is None or value <= bar, len(values))
+    ok = (bar is None or value <= bar) and (least is None or value >= least)
+    return Figure(name, float(f"{value:.4g}"), unit, against, bar if least is None else least, ok, len(values))
 
 
 def read(file: Path) -> list[Figure]:

@@ -24,7 +24,9 @@ from localcloud.hooks import (
     nat,
     ram,
     s3,
+    s3_encryption,
     schedules,
+    secrets,
     sqs,
     stacksets,
     stepfunctions,
@@ -46,6 +48,8 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     delivery.install(cloud)
     schedules.install()
     s3.install(cloud)
+    s3_encryption.install()
+    secrets.install()
     transformers.install(cloud)
     authority = Authority(scratch / "tls")
     server = WebServer(cloud, authority)

@@ -65,8 +65,9 @@ class Environment:
         tags: Mapping[str, str] | None = None,
         management: str = "CUSTOMER",
         version: str = "3.3.1",
+        bucket: str = "",
     ) -> "Environment":
-        """Create it through the MWAA API, with security groups of its own."""
+        """Create it through the MWAA API, with security groups of its own; ``bucket`` should exist, if it is named."""
         ec2 = aws.client("ec2", account, network.region)
         group_ids = tuple(
             ec2.create_security_group(
@@ -75,7 +76,7 @@ class Environment:
             for number in range(groups)
         )
         environment = cls(aws, account, name, network, group_ids)
-        environment.create_again(mode=mode, tags=tags, management=management, version=version)
+        environment.create_again(mode=mode, tags=tags, management=management, version=version, bucket=bucket)
         return environment
 
     def create_again(
@@ -85,12 +86,13 @@ class Environment:
         tags: Mapping[str, str] | None = None,
         management: str = "CUSTOMER",
         version: str = "3.3.1",
+        bucket: str = "",
     ) -> None:
         """Create an environment of this name, with these groups, once the former one is gone."""
         self._mwaa.create_environment(
             Name=self.name,
             ExecutionRoleArn=f"arn:aws:iam::{self.account}:role/airflow",
-            SourceBucketArn=f"arn:aws:s3:::airflow-{self.account}",
+            SourceBucketArn=f"arn:aws:s3:::{bucket or f'airflow-{self.account}'}",
             DagS3Path="dags",
             NetworkConfiguration={
                 "SubnetIds": list(self.network.subnet_ids),

@@ -23,6 +23,8 @@ HUB_DEAD_LETTERS = (
     "groundcrew-cleanup-dead-letters",
     "groundcrew-endpoints-dead-letters",
     "groundcrew-runs-dead-letters",
+    "groundcrew-tokens-dead-letters",
+    "groundcrew-token-rotations-dead-letters.fifo",
     "groundcrew-undelivered",
 )
 SPOKE_DEAD_LETTERS = "groundcrew-spoke-undelivered"

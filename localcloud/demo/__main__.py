@@ -10,13 +10,14 @@ import sys
 from localcloud.__main__ import DIRECTORY, down
 from localcloud.aws import SECRET
 from localcloud.client import Client, ControlError
-from localcloud.demo import environments, runs, setting
+from localcloud.demo import environments, runs, setting, tokens
 from localcloud.demo.report import NotAsExpected, Report
 from localcloud.demo.view import GREEN, RED, View, table
 from localcloud.deploy import DeployError
 from localcloud.installation import HUB, REGION, SPOKES, log_tail
 
-STEPS = ("deploy", "endpoints", "runs", "teardown")
+STEPS = ("deploy", "endpoints", "runs", "tokens", "teardown")
+FUNCTIONS = {"runs": "groundcrew-runs", "tokens": "groundcrew-tokens-rotate"}  # whose log explains a step
 
 
 def main() -> int:
@@ -63,6 +64,11 @@ def _play(view: View, report: Report, airflows: runs.Airflows) -> None:
     with report.step("runs") as step:
         airflows.attach(place.cloud, watched)
         runs.chain(place, airflows, watched, view, step)
+    view.say(
+        "\nBinding reports to a CodeArtifact repository: its containers install with a token that Groundcrew delivers"
+    )
+    with report.step("tokens") as step:
+        tokens.rotate(place, watched, DIRECTORY / "containers", view, step)
     view.say(f"\nDeleting {watched[0].environment.name}")
     with report.step("teardown") as step:
         environments.delete(place, view, step, watched)
@@ -74,7 +80,7 @@ def _show_log(view: View, report: Report) -> None:
     if endpoint is None:
         view.say(f"The cloud's own log is {DIRECTORY}/server.log.")
         return
-    function = "groundcrew-runs" if report.steps[-1].name == "runs" else "groundcrew-endpoints"
+    function = FUNCTIONS.get(report.steps[-1].name, "groundcrew-endpoints")
     view.say(f"\nThe last lines of the function {function}:")
     for line in log_tail(Client(endpoint), f"/aws/lambda/{function}"):
         view.say(f"  {line}")

@@ -17,6 +17,7 @@ from localcloud.airflow.running import RunningAirflow
 from localcloud.aws import Aws
 from localcloud.client import Client
 from localcloud.demo.environments import DOWNSTREAM_VERSION, Watched, upstream_version
+from localcloud.demo.facts import Facts
 from localcloud.demo.report import NotAsExpected, Step
 from localcloud.demo.setting import LOOK_SECONDS, Setting
 from localcloud.demo.view import DIM, View
@@ -111,7 +112,7 @@ def chain(setting: Setting, airflows: Airflows, watched: list[Watched], view: Vi
             "Wait": "true",
         },
     )
-    facts = Facts(setting.aws)
+    facts = Ends(setting.aws)
     asked = {"request_id": "demo", "environments": ["orders"], "dag_id": UPSTREAM, "wait": True}
     entry = {"Source": "groundcrew.request", "DetailType": "DAG Run Requested", "Detail": json.dumps(asked)}
     setting.aws.client("events", orders.account, REGION).put_events(Entries=[entry])
@@ -145,35 +146,17 @@ def _checked(airflow: RunningAirflow, fact: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-class Facts:
-    """What is said on the hub's bus about DAG runs."""
+class Ends:
+    """What is said on the hub's bus about DAG runs, and how they end."""
 
     def __init__(self, aws: Aws) -> None:
         """Listen from now on."""
-        self._sqs, events = aws.client("sqs", HUB, REGION), aws.client("events", HUB, REGION)
-        self._url = self._sqs.create_queue(QueueName="demo-facts")["QueueUrl"]
-        queue = f"arn:aws:sqs:{REGION}:{HUB}:demo-facts"
-        pattern = {"source": ["groundcrew", "groundcrew.airflow"], "detail-type": [{"prefix": "DAG Run"}]}
-        bus = {"EventBusName": "groundcrew"}
-        rule = events.put_rule(Name="demo-facts", EventPattern=json.dumps(pattern), **bus)["RuleArn"]
-        allow = {
-            "Effect": "Allow",
-            "Principal": {"Service": "events.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": queue,
-            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-        self._sqs.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        events.put_targets(Rule="demo-facts", Targets=[{"Id": "queue", "Arn": queue}], **bus)
+        self._facts = Facts(aws, "demo-runs", ("groundcrew", "groundcrew.airflow"), "DAG Run")
         self.ends: dict[str, dict[str, Any]] = {}
 
     def new(self) -> list[dict[str, Any]]:
         """What was said since the last look."""
-        messages = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", [])
-        for message in messages:
-            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-        facts = [json.loads(message["Body"]) for message in messages]
+        facts = self._facts.new()
         for fact in facts:
             if fact["detail-type"] == "DAG Run Finished":
                 self.ends[fact["detail"]["environment"]["name"]] = fact

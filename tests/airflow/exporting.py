@@ -35,12 +35,12 @@ def ship(dags: Path, opt_in: tuple[str, ...] = ("rendered_task_instance_fields",
     return folder
 
 
-def credentials(bucket: Bucket) -> dict[str, str]:
-    """What an environment's process has of its execution role."""
+def credentials(s3: str) -> dict[str, str]:
+    """What an environment's process has of its execution role, and where its S3 is."""
     return {
         "AWS_ACCESS_KEY_ID": "AKIATEST",
         "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_ENDPOINT_URL_S3": bucket.url,
+        "AWS_ENDPOINT_URL_S3": s3,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
@@ -60,7 +60,13 @@ class Engine:
             ship(self.home / "dags")
             (self.home / "tmp").mkdir()
         place = Place(
-            self.runs_on, self.home, database, port=0, dags=self.home, path=[shipped], extra=credentials(self.bucket)
+            self.runs_on,
+            self.home,
+            database,
+            port=0,
+            dags=self.home,
+            path=[shipped],
+            extra=credentials(self.bucket.url),
         )
         process = subprocess.Popen(
             [

@@ -1,4 +1,4 @@
-"""The schema that a version of Airflow migrates to, as text to read and to compare: ``schemas/<version>.txt``.
+"""The schema that a version of Airflow migrates to, as text to read and to compare: ``versions/<version>.txt``.
 
     dag_run.conf bytea null
     dag_run primary key (id)
@@ -18,7 +18,7 @@ from pathlib import Path
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import Postgres, query
 
-FOLDER = Path(__file__).with_name("schemas")
+FOLDER = Path(__file__).with_name("versions")
 
 _READ = """
 select c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, null)

@@ -71,7 +71,7 @@ def here(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     exporting.ship(folder / "dags")
     with ExitStack() as last:
         bucket = last.enter_context(Bucket(folder / "bucket"))
-        environment = {"AIRFLOW_ENV_NAME": "data", **credentials(bucket)}
+        environment = {"AIRFLOW_ENV_NAME": "data", **credentials(bucket.url)}
         airflow = RunningAirflow(request.param, folder / "airflow", dags=folder / "dags", environment=environment)
         yield Here(last.enter_context(airflow), bucket)
     assert processes_of(folder) == []
@@ -127,7 +127,7 @@ def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_
     require(version)
     folder = exporting.ship(tmp_path / "dags")
     (tmp_path / "tmp").mkdir()
-    place = Place(version, tmp_path, "sqlite://", port=0, dags=folder)
+    place = Place(version, tmp_path, f"sqlite:///{tmp_path}/airflow.db", port=0, dags=folder)
     code = (
         "import json, sys; from airflow.models.dagbag import DagBag; before = set(sys.modules);"
         "bag = DagBag(sys.argv[1], include_examples=False);"

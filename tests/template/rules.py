@@ -22,6 +22,7 @@ NO_RESOURCE = {
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcEndpoints",
     "ec2:DescribeVpcs",
+    "sts:GetServiceBearerToken",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }

@@ -4,7 +4,7 @@
 # exported here: only PIP_CONFIG_FILE is.
 
 groundcrew_home="${HOME:-/usr/local/airflow}/.groundcrew"
-if python3 -P - "${GROUNDCREW_SETTINGS:-}" "$groundcrew_home" <<'GROUNDCREW_PYTHON'
+if command python3 -P - "${GROUNDCREW_SETTINGS:-}" "$groundcrew_home" <<'GROUNDCREW_PYTHON'
 import configparser
 import datetime
 import json
@@ -17,8 +17,8 @@ MINTED = 3600  # seconds that a token lives which is asked for here
 INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX")
 
 
-class NoTokenError(Exception):
-    """There is no token that could be used; says why."""
+class NoTokenError(ValueError):
+    """There is no token that could be used; says why, and nothing secret."""
 
 
 def main(text, home):
@@ -42,7 +42,6 @@ def main(text, home):
         except NoTokenError as error:
             say(f"no token: {error}")
             if settings["on_missing"] != "continue":
-                say("the container does not start: on_missing is fail")
                 return 1
             say("pip stays as it was: on_missing is continue")
     if settings["then"]:
@@ -78,7 +77,7 @@ def delivered(place):
     body = client("s3").get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
     found = json.loads(body)
     if found["version"] != 1:
-        raise ValueError(f"the object has version {found['version']}, not 1")
+        raise NoTokenError(f"the object has version {found['version']}, not 1")
     return found
 
 
@@ -118,7 +117,7 @@ def use(found, path, kept):
 def with_token(url, token):
     scheme, _, rest = url.partition("://")
     if scheme != "https":
-        raise ValueError("an index is not https")
+        raise NoTokenError("the URL of an index is not https")
     return f"https://aws:{token}@{rest}"
 
 
@@ -158,7 +157,9 @@ def seconds_left(found):
 
 
 def plain(error):
-    return " ".join(str(error).split()) if hasattr(error, "fmt") or hasattr(error, "response") else type(error).__name__
+    """What the SDK and this script say is fit to be shown; any other message may quote what was read."""
+    ours = isinstance(error, NoTokenError) or type(error).__module__.startswith("botocore.")
+    return " ".join(str(error).split()) if ours else type(error).__name__
 
 
 def say(line):
@@ -169,7 +170,7 @@ if __name__ == "__main__":
     try:
         status = main(*sys.argv[1:])
     except Exception as error:
-        say(f"the container does not start: {plain(error)}")
+        say(plain(error))
         status = 1
     sys.exit(status)
 GROUNDCREW_PYTHON
@@ -179,6 +180,7 @@ then
         export PIP_CONFIG_FILE
     fi
 else
+    echo "groundcrew: the container does not start"
     command exit 1
 fi
 unset GROUNDCREW_SETTINGS

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from localcloud.wheels import wheel
 from tests.cloud.conftest import HUB, SPOKE, LocalCloud, allow, policy, unique
-from tests.wheels import wheel
 
 REGION = "us-east-1"
 MINT = allow("codeartifact:GetAuthorizationToken")

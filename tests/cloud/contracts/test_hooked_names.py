@@ -136,6 +136,7 @@ NAMES: dict[str, dict[str, str | None]] = {
         "_make_aws_managed_record": "name, document, description",
         "_roles": None,
     },
+    "services.kms": {"_resolve_key": "key_id_or_arn"},
     "services.lambda_svc": {
         "_account_region_from_function_config": "config",
         "_create_esm": "data",
@@ -164,10 +165,14 @@ NAMES: dict[str, dict[str, str | None]] = {
     "services.s3": {
         "_bucket_notifications": None,
         "_bucket_owner_account": "name",
+        "_error": "code, message, status, resource, extra, headers",
         "_fire_s3_event_async": "bucket_name, key, event_name, size, etag, deletion_type, version_id, object_extra, "
         "record_extra",
+        "_get_object": "bucket_name, key, headers, query_params",
         "_next_event_sequencer": "event_name",
         "_notification_bucket_region": "bucket_name",
+        "_put_object": "bucket_name, key, body, headers",
+        "_resolve_sse_write_headers": "headers, bucket_name",
         "_s3_event_to_eventbridge": "event_name",
     },
     "services.scheduler": {
@@ -177,6 +182,12 @@ NAMES: dict[str, dict[str, str | None]] = {
         "_tick_schedules": "",
         "_update_schedule": "name, body",
         "start_scheduler": "",
+    },
+    "services.secretsmanager": {
+        "_create_secret": "data",
+        "_put_secret_value": "data",
+        "_resolve": "secret_id, *, use_arn_scope",
+        "_secrets": None,
     },
     "services.sns": {
         "_deliver_to_sqs": None,

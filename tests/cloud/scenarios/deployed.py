@@ -29,6 +29,8 @@ QUEUES = (
     "groundcrew-endpoints-routine",
     "groundcrew-run-requests",
     "groundcrew-runs",
+    "groundcrew-tokens",
+    "groundcrew-token-rotations.fifo",
 )
 
 PATIENCE_SECONDS = 25.0
@@ -105,6 +107,7 @@ class Deployed:
         sqs = self.aws.client("sqs", HUB)
         urls = [sqs.get_queue_url(QueueName=queue)["QueueUrl"] for queue in QUEUES]
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        names.append("ApproximateNumberOfMessagesDelayed")
 
         def idle() -> bool:
             shown = (sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] for url in urls)

@@ -1,4 +1,4 @@
-"""Small wheels, made here: a package of one module that knows its version."""
+"""Small wheels, made here for tests and the demonstration: a package of one module that knows its version."""
 
 import hashlib
 import zipfile
@@ -15,7 +15,7 @@ def wheel(folder: Path, name: str, version: str) -> Path:
     files = {
         f"{module}.py": f"VERSION = {version!r}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: localcloud\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     digests = {
         path: urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=") for path, text in files.items()
