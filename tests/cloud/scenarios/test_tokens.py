@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from localcloud.container import Container, credentials, startup_script
 from localcloud.installation import HUB, REGION
@@ -249,6 +250,17 @@ def test_each_permission_is_needed(
             groundcrew.until_idle()
         first.rotate(force=True)
         assert shelf.opens(first.delivered()["token"]) == 200
+
+
+def test_the_courier_reaches_its_own_objects_only(groundcrew: Deployed, first: Bound) -> None:
+    courier = groundcrew.aws.as_role("s3", f"arn:aws:iam::{SPOKE}:role/groundcrew/groundcrew-courier-{REGION}")
+    groundcrew.aws.client("s3", SPOKE).put_object(Bucket=first.bucket, Key="dags/etl.py", Body=b"x")
+    for key in ("dags/etl.py", "requirements.txt", "startup.sh"):
+        for call, more in ((courier.put_object, {"Body": b"y"}), (courier.get_object, {})):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                call(Bucket=first.bucket, Key=key, **more)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        courier.list_object_versions(Bucket=first.bucket, Prefix="dags/")
 
 
 def _container(groundcrew: Deployed, bound: Bound, folder: Path) -> Container:
