@@ -33,6 +33,11 @@ class Window:
             self._opens_on(now - timedelta(days=1)) and at < self.closes
         )
 
+    def seconds_left(self, now: datetime) -> int:
+        """Until it closes, if it is open."""
+        closes = now.replace(hour=self.closes.hour, minute=self.closes.minute, second=0, microsecond=0)
+        return round((closes - now).total_seconds()) % 86_400
+
     def _opens_on(self, day: datetime) -> bool:
         return WEEK[day.weekday()] in self.days
 

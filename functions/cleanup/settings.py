@@ -12,12 +12,14 @@ from groundcrew.settings import required
 @dataclass(frozen=True, slots=True)
 class CleanupSettings:
     """``bucket`` is that of the exports; ``machine`` is the ARN of the state machine, empty for the function that is a
-    part of it; ``locks_table`` is empty for the one that sends no commands.
+    part of it; ``locks_table`` is empty for the one that sends no commands. ``in_vpc``: it may reach private web
+    servers.
     """
 
     bucket: str
     machine: str
     locks_table: str
+    in_vpc: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -30,6 +32,7 @@ class CleanupSettings:
             bucket=required(env, "GROUNDCREW_EXPORTS_BUCKET")["GROUNDCREW_EXPORTS_BUCKET"],
             machine=env.get("GROUNDCREW_CLEANUP_MACHINE", ""),
             locks_table=env.get("GROUNDCREW_LOCKS_TABLE", ""),
+            in_vpc=env.get("GROUNDCREW_IN_VPC") == "true",
         )
 
 

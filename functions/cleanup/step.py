@@ -12,7 +12,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from cleanup import converged, outside, report
+from cleanup import converged, inside, outside, report
 from cleanup.coverage import exported
 from cleanup.order import FAILED, FINISHED, Order
 from cleanup.outside_airflow import Airflow
@@ -49,7 +49,12 @@ LEASE_SECONDS = 1800
 """
 
 BUSY_SECONDS = 300
-"""Between two looks at an environment that is not ready."""
+"""Between two looks at an environment that is not ready, or at a run."""
+
+DAG_PATIENCE = timedelta(hours=1)
+"""How long a shipped DAG may take to be seen: MWAA syncs in 30 seconds, and Airflow lists the folder every five minutes
+if nobody has set it otherwise (``[scheduler] dag_dir_list_interval``).
+"""
 
 
 @observed
@@ -135,13 +140,18 @@ class Step:
         environment = self._environment()
         self._require_ready(environment)
         self._alone()
+        order = replace(self._order, planned_at=self._now.isoformat(), next="clean", seconds=0)
+        if order.engine == "inside":
+            self._inside(environment).ship()
+            return replace(order, work={"started": False})
         work = outside.begin(self._airflow(environment), self._policy(), self._can(), self._covered(), self._now)
-        planned_at = self._now.isoformat()
-        return replace(self._order, work=work.as_state(), planned_at=planned_at, next="clean", seconds=0)
+        return replace(order, work=work.as_state())
 
     def _clean(self) -> Order:
-        """One command."""
+        """One command; or one look at the run that cleans."""
         order, policy = self._order, self._policy()
+        if order.engine == "inside":
+            return self._follow(policy)
         work, stop, environment = outside.Work.read(order.work or {}), self._stop(policy), self._environment()
         self._alone()
         if environment.status in READY:
@@ -154,14 +164,54 @@ class Step:
         done = "report" if work.ended else "clean"
         return replace(order, work=work.as_state(), next=done, seconds=LONGEST_COMMAND if work.wait else 0)
 
+    def _follow(self, policy: Policy) -> Order:
+        """Start the run once its DAG is known; then wait for its end."""
+        order, environment = self._order, self._environment()
+        self._alone()
+        if environment.status not in READY:
+            logger.info("not ready", status=environment.status)
+            return replace(order, next="clean", seconds=BUSY_SECONDS)
+        engine, planned_at = self._inside(environment), self._planned_at
+        if not (order.work or {}).get("started"):
+            seconds = inside.budget(policy, order.reason, self._now)
+            if engine.start(policy, self._more.bucket, seconds):
+                return replace(order, work={"started": True}, next="clean", seconds=SHORTEST_WAIT)
+            if self._now > planned_at + DAG_PATIENCE:
+                raise PermanentError(
+                    f"Airflow has not seen the DAG {inside.DAG_ID} for {DAG_PATIENCE}",
+                    cause="DagNotSeen",
+                    remedy="Look for import errors in the environment, and whether its DAG folder is the usual one.",
+                )
+            return replace(order, next="clean", seconds=SHORTEST_WAIT)
+        run = engine.run()
+        if not run.ended:
+            logger.info("looked", state=run.state)
+            return replace(order, next="clean", seconds=BUSY_SECONDS)
+        said = engine.report(self._bucket)
+        done = replace(order, work={"started": True, **said}, next="report", seconds=0)
+        if run.state == "success":
+            return done
+        return done.failed(
+            PermanentError(
+                f"the run of {inside.DAG_ID} has {run.state}",
+                cause="RunFailed",
+                remedy="Read its log in Airflow; the next clean-up goes on.",
+            )
+        )
+
     def _report(self, error: Mapping[str, Any] | None) -> Order:
         """Say what was done, wherever it has ended."""
         order = self._order
-        results = outside.Work.read(order.work).given_up("it could not go on").results if order.work else ()
+        results: tuple[Mapping[str, Any], ...] = ()
+        if order.engine == "outside" and order.work:
+            results = outside.Work.read(order.work).given_up("it could not go on").results
+        tables, reached = report.outside(results), report.converged(results)
+        if order.engine == "inside":
+            tables, reached = (order.work or {}).get("tables", {}), (order.work or {}).get("converged") is True
         failure = order.failure or _failure(error, results)
-        reached = not failure and report.converged(results)
+        reached = reached and not failure
         seconds = max(0.0, (self._now - order.ordered_at).total_seconds())
-        detail = order.about | {"tables": report.outside(results), "seconds": seconds, "report": order.report_key}
+        detail = order.about | {"tables": tables, "seconds": seconds, "report": order.report_key}
         if failure:
             fact = Fact(FAILED, order.environment, detail | dict(failure))
         else:
@@ -204,14 +254,20 @@ class Step:
         covered = self._order.covered or {}
         return {table: Covered(one["column"], datetime.fromisoformat(one["until"])) for table, one in covered.items()}
 
+    def _inside(self, environment: Environment) -> inside.Inside:
+        return inside.Inside(self._roles, environment, self._locks, self._order, self._more.in_vpc)
+
     def _airflow(self, environment: Environment) -> Airflow:
         return Airflow(self._roles, environment, self._locks)
+
+    @property
+    def _planned_at(self) -> datetime:
+        return datetime.fromisoformat(self._order.planned_at or self._order.ordered_at.isoformat())
 
     def _stop(self, policy: Policy) -> str | None:
         """Why no new slice may be begun."""
         order = self._order
-        planned_at = datetime.fromisoformat(order.planned_at or order.ordered_at.isoformat())
-        if self._now > planned_at + timedelta(seconds=policy.seconds_per_run):
+        if self._now > self._planned_at + timedelta(seconds=policy.seconds_per_run):
             return outside.OUT_OF_TIME
         if order.reason == "due" and not policy.may_run(self._now):
             return outside.CLOSED

@@ -4,7 +4,7 @@ The queue is played as SQS does it, the state machine by the states of ``statema
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_
 
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-cleanup"
 BUCKET = f"groundcrew-exports-{HUB}-{REGION}"
-MORE = CleanupSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks")
+MORE = CleanupSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
 STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachines/cleanup.asl.yaml").read_text())["States"]
 MOST_STEPS = 2_000
 POLICY: dict[str, Any] = {
@@ -54,7 +54,13 @@ class Hub:
     _ended: set[str] = field(default_factory=set)
 
     # ------------------------------------------------------------------ what there is
-    def environment(self, version: str = "3.3.1", tag: str | None = "careful", name: str = "data") -> Environment:
+    def environment(
+        self,
+        version: str = "3.3.1",
+        tag: str | None = "careful",
+        name: str = "data",
+        dags: Sequence[dict[str, Any]] = (),
+    ) -> Environment:
         """An environment that runs, with a double of Airflow in it."""
         aws = self.stage.aws
         subnets = aws.network.private_subnets(aws.network.vpc(owner=SPOKE))
@@ -62,7 +68,7 @@ class Hub:
         made = aws.create_environment(
             SPOKE, REGION, name, subnets, "PUBLIC_ONLY", tags=tags, management="SERVICE", version=version
         )
-        aws.airflow(made, [{"dag_id": "load", "seconds": 10}])
+        aws.airflow(made, [{"dag_id": "load", "seconds": 10}, *dags])
         self.stage.pass_time(1800)
         assert made.status == "AVAILABLE"
         return made
