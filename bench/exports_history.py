@@ -30,6 +30,7 @@ select dag_id, format('task_%s', k), run_id, -1, at + k * interval '40 s',
        'default', 10 - k, 'PythonOperator', at + k * interval '39 s', 1, 1000 + (n * 31 + k) % 30000,
        '\\x80057d942e', at + (k + 1) * interval '40 s', md5(format('%s %s', n, k))::uuid::text, format('task_%s', k)
   from made, generate_series(0, :tasks - 1) k;
+select setval('dag_run_id_seq', max(id)) from dag_run;
 """
 _SECONDARY = """
 select string_agg(format('drop index %I;', i.relname), '') || chr(10) || string_agg(pg_get_indexdef(i.oid) || ';', '')

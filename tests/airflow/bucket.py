@@ -65,6 +65,12 @@ class _Door(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
 
+    def handle_expect_100(self) -> bool:
+        """At once, as S3 does: botocore would wait a second for it."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
     def do_PUT(self) -> None:
         key = unquote(self.path.partition("?")[0]).lstrip("/")
         name = key.partition("/")[2]
