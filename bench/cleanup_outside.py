@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from bench.results import Figure, NotMeasured, figure
+from cleanup import outside
 from cleanup.outside_slices import TARGET_SECONDS
 from cleanup.policy import Policy
 from groundcrew.aws.cli import LONGEST_COMMAND, PATIENCE_SECONDS, Output
@@ -57,7 +58,7 @@ def _version(version: str) -> list[Figure]:
         rows = bulk.fill(database, RUNS, NOW)
         before = sum(database.counts().values())
         began = time.perf_counter()
-        with mock.patch.object(Database, "cli", _bound(watch)):
+        with mock.patch.object(Database, "cli", _bound(watch)), mock.patch.object(outside, "logger"):
             work = clean(database, Policy.read(POLICY, "bench"), {}, NOW)
         seconds = time.perf_counter() - began
         gone = before - sum(database.counts().values())
