@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import endpoints, fleet, runs
+from bench import endpoints, exports, fleet, runs
 from bench.results import FILE, Figure, NotMeasured, merged, read, table, write
 from bench.world import built
 
-PARTS = {"endpoints": endpoints.measure, "fleet": fleet.measure, "runs": runs.measure}
+PARTS = {"endpoints": endpoints.measure, "exports": exports.measure, "fleet": fleet.measure, "runs": runs.measure}
 
 
 def main(arguments: Sequence[str] | None = None, file: Path = FILE) -> int:

@@ -31,6 +31,10 @@ def test_a_figure_is_the_median_of_its_runs_held_against_its_bar() -> None:
     assert (PLAIN.value, PLAIN.bar, PLAIN.ok) == (1.5, None, True)
 
 
+def test_a_ratio_that_has_to_be_large_misses_its_bar_from_below() -> None:
+    assert [figure("exports.times", [value], "times", least=25).ok for value in (24.9, 25, 30)] == [False, True, True]
+
+
 def test_a_bar_missed_by_less_than_what_is_shown_is_missed() -> None:
     shown = figure("endpoints.ratio", [1.15001], "ratio", bar=1.15)
     assert (shown.value, shown.ok) == (1.15, False)
