@@ -129,7 +129,10 @@ class Shipping:
 
     def remove(self) -> Plan:
         """Have nothing of this part there; what was done."""
-        todo = plan(Index(), self._index(self._part), self._others())
+        shipped = self._index(self._part)
+        if not shipped.files:
+            return plan(Index(), shipped, Index())
+        todo = plan(Index(), shipped, self._others())
         self._remove(todo.remove)
         self._erase(self._key(self._part))
         return todo
