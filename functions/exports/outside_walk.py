@@ -67,6 +67,8 @@ class Walk:
     change: Change
     size: int = PAGE
     later: int = 0
+    """Entries written after the window."""
+
     rounds: int = 0
     """How often more entries were counted than can be found."""
 
@@ -119,12 +121,12 @@ class Lane:
                 return {**route.always, **route.before(EVER), "limit": "0"}
             case Step.ALL:
                 return {**route.always, "limit": "0"}
-            case Step.LATER if self.until:
-                return {**route.always, **route.after(self.until), "limit": "0"}
             case Step.READ:
                 return {**route.always, **window, "order_by": route.order, **self._page(walk)}
             case _:
-                return {**route.always, **window, "limit": "0"}
+                later = walk.step is Step.LATER or walk.change is Change.ARRIVING
+                counted = route.after(self.until) if later and self.until else window
+                return {**route.always, **counted, "limit": "0"}
 
     def answered(self, walk: Walk, body: Mapping[str, Any]) -> tuple[Walk, Sequence[Row]]:
         """What an answer makes of a walk, and the entries that are new.
@@ -222,7 +224,8 @@ class Lane:
     def _recounted(self, walk: Walk, total: int) -> Walk:
         agrees = {
             Change.LEAVING: total <= walk.rows <= walk.counted,
-            Change.ARRIVING: walk.counted <= walk.rows,  # more, also of instances that got another id meanwhile
+            # Only later ones are counted again: an instance that gets another id, for its next try, is one of them.
+            Change.ARRIVING: walk.counted - walk.rows <= max(0, total - walk.later),
             Change.NONE: total == walk.rows == walk.counted,
         }[walk.change]
         if agrees:
@@ -236,7 +239,9 @@ class Lane:
         return Walk(self._first_count(), change, size=walk.size, attempt=walk.attempt + 1)
 
     def _first_count(self) -> Step:
-        return Step.LATER if self.route.time and self.since is None else Step.COUNT
+        """What is shown is never empty, so only a time that is not shown may be missing."""
+        hidden = self.route.time is not None and not self.route.shows
+        return Step.LATER if hidden and self.since is None else Step.COUNT
 
 
 def halved(walk: Walk) -> Walk | None:

@@ -139,15 +139,14 @@ class World:
 class View:
     """The newest version of every key, over any number of exports of one world."""
 
-    def __init__(self, world: World, ask: Ask | None = None) -> None:
+    def __init__(self, world: World, since: str | None = None) -> None:
         self._world = world
-        self._ask = ask
-        self._since: dict[str, str | None] = {"task_instance": None, "log": None}
+        self._since: dict[str, str | None] = {"task_instance": since, "log": since}
         self._rows: dict[str, dict[tuple[str | None, ...], dict[str, str | None]]] = {"task_instance": {}, "log": {}}
 
     def export(self) -> None:
         """One more, from where the last one ended."""
-        receipt = self._world.export(self._since, self._ask)
+        receipt = self._world.export(self._since)
         for name, view in self._rows.items():
             key = outside_columns.key(name, self._world.version)
             view |= {tuple(row[column] for column in key): row for row in self._world.rows(name)}

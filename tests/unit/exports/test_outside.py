@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from exports import outside, outside_walk
 from exports.outside import Order
+from exports.outside_routes import Route
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
-from tests.unit.exports.outside_world import INSTANCES, PREFIX, View, World
+from tests.unit.exports.outside_world import BEGIN, INSTANCES, PREFIX, View, World
 
 VERSIONS = ["3.0.6", "3.3.1"]
 WHOLE = {"task_instance": None, "log": None, "slot_pool": None}
@@ -202,15 +204,19 @@ def test_entries_that_a_filter_should_have_kept_back_are_noticed(world: World) -
     assert refused.value.cause == "FilterIgnored"
 
 
+def add(world: World, name: str) -> None:
+    world.pool(name)
+
+
 def test_a_list_that_never_rests_is_given_up_for_now(world: World) -> None:
-    world.before_call = lambda _number: world.pool(f"pool {world.seconds}") and None
+    world.before_call = lambda _number: add(world, f"pool {world.seconds}")
     with pytest.raises(TransientError) as given_up:
         world.export({"slot_pool": None})
     assert given_up.value.cause == "Unsettled"
 
 
 def test_a_list_that_changed_once_is_read_again(world: World) -> None:
-    world.before_call = lambda number: world.pool("another") and None if number == 1 else None
+    world.before_call = lambda number: add(world, "another") if number == 1 else None
     world.export({"slot_pool": None})
     assert {row["pool"] for row in world.rows("slot_pool")} == {"default", "another"}
 
@@ -255,9 +261,10 @@ def busy(world: World) -> None:
     world.before_call = write
 
 
-def test_nothing_is_lost_while_the_scheduler_writes(world: World) -> None:
+@pytest.mark.parametrize("since", [None, BEGIN.isoformat()])
+def test_nothing_is_lost_while_the_scheduler_writes(world: World, since: str | None) -> None:
     busy(world)
-    view = View(world)
+    view = View(world, since)
     for _ in range(5):
         view.export()
         world.seconds += 30
@@ -285,9 +292,9 @@ def counts_from_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         outside_walk.Lane,
         "_recounted",
-        lambda _lane, walk, _total: outside_walk.replace(walk, step=outside_walk.Step.DONE),
+        lambda _lane, walk, _total: replace(walk, step=outside_walk.Step.DONE),
     )
-    monkeypatch.setattr(outside_walk.Route, "has_cursor", lambda _route, _version: False)
+    monkeypatch.setattr(Route, "has_cursor", lambda _route, _version: False)
 
 
 def reads_up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +302,7 @@ def reads_up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         outside_walk.Lane,
         "_recounted",
-        lambda _lane, walk, _total: outside_walk.replace(walk, step=outside_walk.Step.DONE),
+        lambda _lane, walk, _total: replace(walk, step=outside_walk.Step.DONE),
     )
 
 
@@ -303,7 +310,7 @@ def reads_up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_engine_is_found(monkeypatch: pytest.MonkeyPatch, world: World, breaks: Any) -> None:
     breaks(monkeypatch)
     busy(world)
-    view = View(world)
+    view = View(world, BEGIN.isoformat())
     for _ in range(5):
         view.export()
         world.seconds += 30
