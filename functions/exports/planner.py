@@ -126,7 +126,7 @@ def _next(table: Table, covered: Coverage, policy: Policy, now: datetime) -> Win
         return Window(since, min(now, known.until + policy.slice))
     if policy.backfill is None:
         return Window(None, now)
-    return Window(None, min(now, now - policy.backfill + policy.slice))
+    return Window(None, now - policy.backfill)
 
 
 def _reason(ask: Ask | None, last: Manifest | None, policy: Policy) -> str:
