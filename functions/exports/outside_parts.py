@@ -103,7 +103,7 @@ def _json(value: Any) -> str:
 
 
 def _timestamp(value: Any) -> str:
-    """ISO 8601 in any zone, as PostgreSQL prints it in UTC. Airflow shows the infinities as the ends of Python's time."""
+    """ISO 8601 in any zone, as PostgreSQL prints it in UTC; the infinities are shown as the ends of Python's time."""
     if value is None:
         return ""
     moment = datetime.fromisoformat(value)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from exports import outside, outside_walk
+from exports import outside, outside_parts, outside_walk
 from exports.outside import Order
 from exports.outside_routes import Route
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
+from groundcrew_metadata.declaration import Kind
 from tests.unit.exports.outside_world import BEGIN, INSTANCES, PREFIX, View, World
 
 VERSIONS = ["3.0.6", "3.3.1"]
@@ -104,6 +105,28 @@ class Recording(dict[str, bytes]):
         super().__setitem__(key, body)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "field"),
+    [
+        (Kind.TEXT, None, ""), (Kind.TEXT, "", '""'), (Kind.TEXT, "a,b", '"a,b"'),
+        (Kind.TEXT, 'say "no"', '"say ""no"""'),
+        (Kind.TEXT, "two\nlines", '"two\nlines"'), (Kind.TEXT, "\r", '"\r"'), (Kind.TEXT, "\\.", '"\\."'),
+        (Kind.TEXT, " ", " "),
+        (Kind.BOOLEAN, True, "t"), (Kind.BOOLEAN, False, "f"), (Kind.BOOLEAN, None, ""), (Kind.INTEGER, 0, "0"),
+        (Kind.DOUBLE, 50.0, "50"), (Kind.DOUBLE, 0.1, "0.1"), (Kind.DOUBLE, 7, "7"), (Kind.DOUBLE, None, ""),
+        (Kind.JSON, {}, "{}"), (Kind.JSON, {"ü": [None, 1.5]}, '"{""ü"": [null, 1.5]}"'), (Kind.JSON, None, ""),
+        (Kind.TIMESTAMP, "2026-11-27T04:30:00.123400Z", "2026-11-27 04:30:00.1234+00"),
+        (Kind.TIMESTAMP, "2026-11-27T04:30:00+02:00", "2026-11-27 02:30:00+00"),
+        (Kind.TIMESTAMP, "0044-03-15T12:00:00Z", "0044-03-15 12:00:00+00"),
+        (Kind.TIMESTAMP, "9999-12-31T23:59:59.999999Z", "infinity"),
+        (Kind.TIMESTAMP, "0001-01-01T00:00:00Z", "-infinity"), (Kind.TIMESTAMP, None, ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fields_are_as_copy_writes_them(kind: Kind, value: Any, field: str) -> None:
+    assert outside_parts.FORMATS[kind](value) == field
+
+
 # ---------------------------------------------------------------------- trouble
 def failing(world: World, when: Callable[[int], bool], error: Exception | tuple[int, Any]) -> Any:
     """An ask that fails at some calls, counted from 0."""
@@ -143,6 +166,21 @@ def test_an_answer_that_is_too_large_is_asked_for_in_halves_until_it_is_not(worl
     sizes = {int(query["limit"]) for path, query in world.calls if path == INSTANCES}
     assert {100, 50, 25, 12} <= sizes
     assert min(sizes - {0}) >= 1
+
+
+def test_an_entry_that_airflow_cannot_show_is_not_taken_for_trouble(world: World) -> None:
+    broken = world.lists[INSTANCES][137].shown["id"]
+
+    def ask(path: str, query: Mapping[str, str]) -> tuple[int, Any]:
+        status, body = world.ask(path, query)
+        shown = broken in {entry.get("id") for entry in body.get("task_instances", ())}
+        return (500, "Internal Server Error") if shown else (status, body)
+
+    with pytest.raises(PermanentError) as refused:
+        world.export({"task_instance": None}, ask)
+    assert refused.value.cause == "BrokenEntry"
+    before = 250 - 138 if world.version == "3.0.6" else 137
+    assert f"after {before} entries" in refused.value.what
 
 
 def test_pages_grow_again_after_trouble(world: World) -> None:
