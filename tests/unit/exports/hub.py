@@ -1,7 +1,7 @@
 """The whole part on the in-process cloud: events come in, and its three functions work until nothing is left to do.
 
-The queue is played as SQS does it, the state machine by the states of ``statemachines/exports.asl.yaml``, the DAG in the
-environment by ``Engine``: what a real one writes is tested in ``tests/airflow``.
+The queue is played as SQS does it, the state machine by the states of ``statemachines/exports.asl.yaml``, the DAG in
+the environment by ``Engine``: what a real one writes is tested in ``tests/airflow``.
 """
 
 import gzip

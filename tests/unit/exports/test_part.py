@@ -4,15 +4,15 @@ import gzip
 import hashlib
 import json
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcloud.inprocess_faults import Kind
+from groundcrew.aws.locks import Locks
 from tests.unit.exports.hub import BUCKET, Hub
-
-REQUESTED = "somebody asked"
+from tests.unit.stage import REGION, SPOKE
 
 
 def test_the_first_export_carries_everything_and_says_so(hub: Hub, tmp_path: Path) -> None:
@@ -45,6 +45,8 @@ def test_the_next_one_goes_on_where_the_last_verified_one_ended(hub: Hub, tmp_pa
     environment = hub.environment()
     hub.note(1, "one")
     hub.note(2, "two")
+    hub.policy(overlap_minutes=5)
+    hub.stage.pass_time(600)
     hub.export(environment)
     hub.stage.pass_time(2 * 3600)
     hub.note(2, "changed")
@@ -100,7 +102,7 @@ def test_a_backfill_comes_in_slices_one_after_the_other(hub: Hub, tmp_path: Path
     assert len(rows) == 3
     assert hub.view(tmp_path) == {1: "old", 2: "newer"}
     windows = [one["tables"]["dag_run_note"]["window"] for one in hub.manifests()]
-    assert all(later["from"] < earlier["until"] for earlier, later in zip(windows, windows[1:], strict=False))
+    assert all(later["from"] < earlier["until"] for earlier, later in pairwise(windows))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def _rewritten(receipt: dict[str, Any], parts: dict[str, bytes], change: Any) ->
 
 TROUBLES: dict[str, tuple[Any, str]] = {
     "a part was changed": (_longer, "CorruptPart"),
-    "a part is missing": (lambda receipt, parts: parts.pop(next(iter(parts))), "MissingPart"),
+    "a part is missing": (lambda _receipt, parts: parts.pop(next(iter(parts))), "MissingPart"),
     "a row is missing": (
         lambda receipt, parts: _rewritten(receipt, parts, lambda text: text[: text[:-1].rindex(b"\n") + 1]),
         "WrongCount",
@@ -278,8 +280,11 @@ def test_what_is_covered_is_no_younger_than_the_snapshot(hub: Hub) -> None:
 
 def test_two_at_once_wait_for_each_other(hub: Hub) -> None:
     environment = hub.environment()
-    locks = hub.stage.aws.small
-    hub.stage.aws.faults.add(Kind.THROTTLED, "dynamodb:PutItem")
-    assert hub.export(environment, request_id="a") == ["Succeed"]
+    Locks("groundcrew-locks", REGION).lease(f"exports/{SPOKE}/{REGION}/data", "another", 600)
+    assert hub.export(environment) == ["Succeed"]
     assert any("TransientError" in failure for failure in hub.failures)
-    assert locks is not None
+    Locks("groundcrew-locks", REGION).lease(f"exports/{SPOKE}/{REGION}/data", "another", 7 * 86400)
+    hub.stage.pass_time(25 * 3600)
+    hub.deliver(hub.observed(environment))
+    assert hub.play() == ["Succeed"]  # what is due does not wait: the sweep comes back
+    assert len(hub.manifests()) == 1
