@@ -99,6 +99,8 @@ class Order:
         since = min(begins) if len(begins) == len(windows) else None
         latest = snapshot_at - SETTLED
         until = min(latest, max(window.until or latest for window in windows))
+        if since:
+            until = max(since, until)  # of a window that is not settled at all nothing is read
         return Lane(route, self.airflow_version, since, until)
 
 

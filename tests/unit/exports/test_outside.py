@@ -10,9 +10,11 @@ import pytest
 
 from exports import outside, outside_parts, outside_walk
 from exports.outside import Order
+from exports.outside_columns import SAID, is_said
 from exports.outside_routes import Route
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
 from groundcrew_metadata.declaration import Kind
+from localcloud.model.airflow_state import Dag
 from tests.unit.exports.outside_world import BEGIN, INSTANCES, PREFIX, View, World
 
 VERSIONS = ["3.0.6", "3.3.1"]
@@ -50,6 +52,29 @@ def test_a_window_ends_where_all_is_settled(world: World) -> None:
     receipt = world.export({"log": None})
     assert receipt["tables"]["log"]["window"]["until"] == (before - outside.SETTLED).isoformat()
     assert receipt["snapshot_at"] == before.isoformat()
+
+
+def test_a_window_that_is_not_settled_at_all_is_empty(world: World) -> None:
+    world.log()
+    since = (world.now - timedelta(seconds=30)).isoformat()
+    receipt = world.export({"log": since})
+    assert receipt["tables"]["log"]["window"] == {"column": "dttm", "from": since, "until": since}
+    assert receipt["tables"]["log"]["rows"] == 0
+
+
+@pytest.mark.parametrize("version", ["3.0.6", "3.2.1", "3.3.1"])
+def test_every_table_of_an_airflow_that_runs_dags(version: str) -> None:
+    world = World(version)
+    world.airflow.state.dags["hello"] = Dag("hello", seconds=1)
+    world.airflow.state.dags["broken"] = Dag("broken", has_import_errors=True)
+    for number in range(120):
+        body = {"logical_date": None, "conf": {"n": number}, "note": "why"}
+        assert world.airflow.rest("POST", "/dags/hello/dagRuns", {}, body)[0] == 200
+    world.seconds += 120
+    receipt = world.export(dict.fromkeys(name for name in SAID if is_said(name, version)))
+    counted = {name: table["rows"] for name, table in receipt["tables"].items() if table["rows"]}
+    assert counted == {"dag_run": 120, "dag": 2, "import_error": 1}
+    assert {row["conf"] for row in world.rows("dag_run")} == {f'{{"n": {number}}}' for number in range(120)}
 
 
 def test_calls_are_linear_in_rows(world: World) -> None:
