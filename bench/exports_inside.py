@@ -68,9 +68,9 @@ def _speed_and_memory(folder: Path, url: str) -> list[Figure]:
             of_guide,
             "times",
             f"the guide's sample, {size}",
-            least=FASTER_THAN_THE_GUIDE,
+            bar=FASTER_THAN_THE_GUIDE,
         ),
-        figure("exports.inside_share_of_copy_gzip", of_bare, "share", f"psql | gzip -1, {size}", least=SHARE_OF_BARE),
+        figure("exports.inside_share_of_copy_gzip", of_bare, "share", f"psql | gzip -1, {size}", bar=SHARE_OF_BARE),
         figure(
             "exports.inside_share_of_copy_gzip_large", [large_bare / large_ours], "share", f"psql | gzip -1, {LARGE:,}"
         ),

@@ -41,7 +41,7 @@ def measure() -> list[Figure]:
     growth = (_calls(MANY) - _calls(FEW)) / (MANY - FEW) * PAGE
     against = f"{CALLS_PER_SECOND:g} calls of {PAGE} rows a second, half of what is allowed; {LATENCY_SECONDS} s each"
     return [
-        figure("exports.outside_share_of_budget", [share], "ratio", against, least=LEAST_SHARE),
+        figure("exports.outside_share_of_budget", [share], "share", against, LEAST_SHARE),
         figure("exports.outside_refused_calls", [paced["refused"]], "calls", "throttled by the door", 0),
         figure("exports.outside_peak_memory", [unpaced["megabytes"]], "MB", f"{MANY} task instances", MOST_MEMORY),
         figure("exports.outside_calls_per_page", [growth], "calls", f"of {PAGE} rows, {FEW} to {MANY} rows", 1.0),
