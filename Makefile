@@ -89,7 +89,8 @@ check-shell:
 
 check-lock:
 	$(UV) lock --check --offline --quiet
-	$(EXPORT_LAYER) | diff layers/dependencies/requirements.txt -
+	$(EXPORT_LAYER) layer | diff layers/dependencies/requirements.txt -
+	$(EXPORT_LAYER) duckdb | diff layers/duckdb/requirements.txt -
 
 format: .venv/.ready ## format the code, and fix what can be fixed
 	.venv/bin/ruff check --fix --quiet .
@@ -105,9 +106,10 @@ wheel: $(UV) ## build the listener for an environment's Airflow, into layers/air
 	$(UV) build --offline --quiet --wheel layers/airflow/plugins
 
 # Without the developer's own index settings: the lock is for everybody.
-lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layer's requirements.txt
+lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layers' requirements.txt
 	$(UV) lock --no-config --quiet
-	$(EXPORT_LAYER) > layers/dependencies/requirements.txt
+	$(EXPORT_LAYER) layer > layers/dependencies/requirements.txt
+	$(EXPORT_LAYER) duckdb > layers/duckdb/requirements.txt
 
 clean: ## remove all that make has made, environments included
 	-test ! -x $(PYTHON) || $(PYTHON) -m localcloud down
@@ -123,7 +125,7 @@ help: ## this list
 .PHONY: bench build check check-format check-hub check-lint check-lock check-shell check-templates check-types \
 	clean cloud-down cloud-up demo format help lock test test-matrix test-unit wheel
 
-EXPORT_LAYER = $(UV) export --frozen --quiet --only-group layer --no-header --no-annotate
+EXPORT_LAYER = $(UV) export --frozen --quiet --no-header --no-annotate --only-group
 
 # pip installs uv into a folder of ours (`--target` is allowed on externally managed Pythons too).
 $(UV):

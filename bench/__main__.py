@@ -8,11 +8,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cleanup, endpoints, fleet, runs
+from bench import cleanup, endpoints, exports, fleet, runs
 from bench.results import FILE, Figure, NotMeasured, merged, read, table, write
 from bench.world import built
 
-PARTS = {"cleanup": cleanup.measure, "endpoints": endpoints.measure, "fleet": fleet.measure, "runs": runs.measure}
+PARTS = {
+    "cleanup": cleanup.measure,
+    "endpoints": endpoints.measure,
+    "exports": exports.measure,
+    "fleet": fleet.measure,
+    "runs": runs.measure,
+}
 
 
 def main(arguments: Sequence[str] | None = None, file: Path = FILE) -> int:

@@ -1,12 +1,12 @@
 """Runs in Airflow's own environment: writes one task instance after the other, as a scheduler does, and times each.
 
-``writer.py CONNINFO SECONDS``: prints the milliseconds of every transaction as JSON.
+``writer.py CONNINFO SECONDS``: prints how many milliseconds 99 % of the transactions stay below.
 """
 
-import json
 import random
 import sys
 import time
+from statistics import quantiles
 
 import psycopg2  # type: ignore[import-untyped, unused-ignore]
 
@@ -27,4 +27,4 @@ with connection.cursor() as cursor:
         connection.commit()
         taken.append(1000 * (time.monotonic() - begin))
         time.sleep(0.002)
-print(json.dumps(taken))
+print(quantiles(taken, n=100)[98])

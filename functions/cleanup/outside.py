@@ -8,10 +8,11 @@ from typing import Any, Self
 
 from cleanup import outside_output
 from cleanup.outside_airflow import Airflow
-from cleanup.outside_plan import Covered, Kept, Target, bound, targets
+from cleanup.outside_plan import Kept, Target, bound, targets
 from cleanup.outside_slices import FIRST_ROWS, Progress
 from cleanup.outside_versions import Capability
 from cleanup.policy import Policy
+from groundcrew.manifests import Coverage
 from groundcrew.observability import logger
 
 OUT_OF_TIME = "its time was up"
@@ -69,7 +70,7 @@ class Work:
         )
 
 
-def begin(airflow: Airflow, policy: Policy, can: Capability, covered: Mapping[str, Covered], now: datetime) -> Work:
+def begin(airflow: Airflow, policy: Policy, can: Capability, covered: Coverage, now: datetime) -> Work:
     """Plan the clean-up.
 
     Raises:
@@ -88,7 +89,7 @@ def step(
     airflow: Airflow,
     policy: Policy,
     can: Capability,
-    covered: Mapping[str, Covered],
+    covered: Coverage,
     stop: str | None = None,
 ) -> Work:
     """Send one command, at most. ``stop``: why no new slice may be begun; one that was is finished.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from cleanup.outside_plan import Covered, Seen
+from cleanup.outside_plan import Seen
 from cleanup.outside_slices import Command
 from cleanup.outside_versions import Capability
 from groundcrew.aws import airflow, cli
@@ -13,6 +13,7 @@ from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
 from groundcrew.events import moment
+from groundcrew.manifests import Coverage
 
 UNFINISHED = ("queued", "running")
 """States of a run that has not ended (Airflow ``DagRunState``)."""
@@ -41,7 +42,7 @@ class Airflow:
         except cli.StillRunning:
             return None
 
-    def seen(self, covered: Mapping[str, Covered], before: datetime) -> Seen:
+    def seen(self, covered: Coverage, before: datetime) -> Seen:
         """What bounds a clean-up of what is older than ``before``."""
         changed = None
         since = [covered[table].until for table in ("dag_run", "task_instance") if table in covered]

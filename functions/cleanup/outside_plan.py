@@ -1,12 +1,12 @@
 """(policy, version, what was seen, now) → up to when each table is cleaned, and what is kept and why. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cleanup.outside_versions import NEVER, Capability, Cleanable
 from cleanup.policy import Policy
 from groundcrew.errors import PermanentError
+from groundcrew.manifests import Coverage
 
 INSIDE_ONLY = {
     "protected_dags": "which DAGs it protects",
@@ -22,14 +22,6 @@ command fails at ``deadline`` and ``task_reschedule``, which have no DAG id (3.2
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
-    """Rows of a table are in verified exports if ``column`` is before ``until``."""
-
-    column: str
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
     """What bounds a clean-up.
 
@@ -37,7 +29,7 @@ class Seen:
     changed, themselves or a task instance of theirs, since they were exported.
     """
 
-    covered: Mapping[str, Covered]
+    covered: Coverage
     unfinished: datetime | None = None
     changed: datetime | None = None
 

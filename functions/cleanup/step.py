@@ -13,13 +13,13 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cleanup import converged, inside, outside, report
-from cleanup.coverage import exported
 from cleanup.order import FAILED, FINISHED, Order
 from cleanup.outside_airflow import Airflow
-from cleanup.outside_plan import Covered, require_honourable
+from cleanup.outside_plan import require_honourable
 from cleanup.outside_versions import capability
 from cleanup.policy import Policy
 from cleanup.settings import CleanupSettings, cleanup_settings
+from groundcrew import manifests
 from groundcrew.aws import airflow, bus, parameters
 from groundcrew.aws.cli import LONGEST_COMMAND
 from groundcrew.aws.locks import Locks
@@ -28,6 +28,7 @@ from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
 from groundcrew.errors import PermanentError, TransientError
 from groundcrew.events import Fact, moment
+from groundcrew.manifests import Covered
 from groundcrew.observability import about, count, logger, observed
 from groundcrew.settings import Settings, settings
 
@@ -116,11 +117,9 @@ class Step:
         order = replace(order, document=policy.document, engine=engine, airflow_version=environment.airflow_version)
         if not policy.export_required:
             return replace(order, covered={}, next="plan", seconds=0)
-        newest = exported(self._bucket, order.environment)
+        newest = manifests.newest(self._bucket, order.environment)
         if newest and newest.at >= order.ordered_at - FRESH:
-            covered = {
-                table: {"column": one.column, "until": one.until.isoformat()} for table, one in newest.tables.items()
-            }
+            covered = {table: one.as_json() for table, one in newest.covered.items()}
             return replace(order, covered=covered, next="plan", seconds=0)
         if self._now > order.ordered_at + PATIENCE:
             raise PermanentError(

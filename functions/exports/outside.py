@@ -15,7 +15,7 @@ into the past if it is too near (``SETTLED``); the receipt has the window that w
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -99,6 +99,8 @@ class Order:
         since = min(begins) if len(begins) == len(windows) else None
         latest = snapshot_at - SETTLED
         until = min(latest, max(window.until or latest for window in windows))
+        if since:
+            until = max(since, until)  # of a window that is not settled at all nothing is read
         return Lane(route, self.airflow_version, since, until)
 
 
@@ -149,7 +151,7 @@ class Engine:
         """Whether all is read, and the receipt written; ``progress`` goes along.
 
         Raises:
-            PermanentError: Airflow refuses, or ignores what this engine relies on.
+            PermanentError: Airflow refuses, cannot show an entry, or ignores what this engine relies on.
             TransientError: Airflow is in trouble, and not a page was read.
         """
         for route in self._order.routes():
@@ -203,12 +205,27 @@ class Engine:
                 self._pace.trouble()
                 smaller = None if error.cause in THROTTLES else halved(walk)
                 if (smaller is None and self._pace.troubles >= MOST_TROUBLES) or not self._has_time():
+                    if walk.step is Step.READ and walk.size == 1:
+                        self._blame(lane, walk, error)
                     raise
                 walk = smaller or walk
                 continue
             self._pace.success()
             self._pages += walk.step is Step.READ
             return lane.answered(walk, body)
+
+    def _blame(self, lane: Lane, walk: Walk, error: TransientError) -> None:
+        """Whether Airflow is in trouble, or one entry that it cannot show; raises what the latter means."""
+        self._pace.wait()
+        try:
+            self._answer(lane.route.path, lane.question(replace(walk, step=Step.RECOUNT)))
+        except TransientError:
+            return
+        raise PermanentError(
+            f"Airflow cannot show an entry of {lane.route.path}: after {walk.rows} entries, {error.what}",
+            cause="BrokenEntry",
+            remedy="Find its traceback in the web server's log, then correct or delete the row it names.",
+        ) from error
 
     def _answer(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         status, body = self._ask(path, query)

@@ -16,6 +16,7 @@ Put = Callable[[str, bytes], None]
 """Writes an object: a key below the export's prefix, and its body."""
 
 _GZIP = 31  # zlib's word for the largest window, with the header of gzip
+_ENDS = {datetime.max: "infinity", datetime.min: "-infinity"}
 _SPECIAL = frozenset('",\r\n')
 
 
@@ -36,7 +37,7 @@ class Writer:
 
     def __init__(self, name: str, version: str, prefix: str, table: Table, put: Put) -> None:
         self._columns = columns(name, version)
-        self._readers = [(SAID[name][column.name].read, _FORMATS[column.kind]) for column in self._columns]
+        self._readers = [(SAID[name][column.name].read, FORMATS[column.kind]) for column in self._columns]
         self._prefix = f"{prefix}/{name}"
         self._table = table
         self._put = put
@@ -102,15 +103,18 @@ def _json(value: Any) -> str:
 
 
 def _timestamp(value: Any) -> str:
-    """ISO 8601 in any zone, as PostgreSQL prints it in UTC."""
+    """ISO 8601 in any zone, as PostgreSQL prints it in UTC; the infinities are shown as the ends of Python's time."""
     if value is None:
         return ""
-    moment = datetime.fromisoformat(value).astimezone(UTC)
+    moment = datetime.fromisoformat(value)
+    if moment.replace(tzinfo=None) in _ENDS:
+        return _ENDS[moment.replace(tzinfo=None)]
+    moment = moment.astimezone(UTC)
     fraction = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction}+00"
+    return f"{moment.isoformat(' ', 'seconds')[:19]}{fraction}+00"
 
 
-_FORMATS: Mapping[Kind, Callable[[Any], str]] = {
+FORMATS: Mapping[Kind, Callable[[Any], str]] = {
     Kind.TEXT: _text,
     Kind.INTEGER: _text,
     Kind.BIGINT: _text,

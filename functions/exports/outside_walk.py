@@ -28,6 +28,9 @@ from groundcrew.errors import PermanentError, TransientError
 MOST_ATTEMPTS = 5
 """How often a list is read that changes so much that its counts do not agree."""
 
+ROUNDS = 3
+"""How often it is counted whether rows have no time."""
+
 RECOVERED = 10
 """Pages read well after which a page may be twice as large again."""
 
@@ -40,9 +43,9 @@ class Step(StrEnum):
 
     PROVE_LOWER = "prove lower"
     PROVE_UPPER = "prove upper"
-    ALL = "all"  # of a window without a beginning: are there rows without a time, which no filter finds?
+    LATER = "later"  # of a window without a beginning: are there rows without a time, which no filter finds?
     COUNT = "count"
-    LATER = "later"
+    ALL = "all"
     READ = "read"
     RECOUNT = "recount"
     DONE = "done"
@@ -63,7 +66,12 @@ class Walk:
     step: Step
     change: Change
     size: int = PAGE
-    all: int = 0
+    later: int = 0
+    """Entries written after the window."""
+
+    rounds: int = 0
+    """How often more entries were counted than can be found."""
+
     counted: int = 0
     """Entries, when the reading began."""
 
@@ -113,12 +121,12 @@ class Lane:
                 return {**route.always, **route.before(EVER), "limit": "0"}
             case Step.ALL:
                 return {**route.always, "limit": "0"}
-            case Step.LATER if self.until:
-                return {**route.always, **route.after(self.until), "limit": "0"}
             case Step.READ:
                 return {**route.always, **window, "order_by": route.order, **self._page(walk)}
             case _:
-                return {**route.always, **window, "limit": "0"}
+                later = walk.step is Step.LATER or walk.change is Change.ARRIVING
+                counted = route.after(self.until) if later and self.until else window
+                return {**route.always, **counted, "limit": "0"}
 
     def answered(self, walk: Walk, body: Mapping[str, Any]) -> tuple[Walk, Sequence[Row]]:
         """What an answer makes of a walk, and the entries that are new.
@@ -155,25 +163,29 @@ class Lane:
                     )
                 if walk.step is Step.PROVE_LOWER:
                     return replace(walk, step=Step.PROVE_UPPER)
-                return replace(walk, step=Step.COUNT if self.since else Step.ALL)
-            case Step.ALL:
-                return replace(walk, step=Step.COUNT, all=total)
+                return replace(walk, step=self._first_count())
+            case Step.LATER:
+                return replace(walk, step=Step.COUNT, later=total)
             case Step.COUNT:
                 walk = replace(walk, counted=total)
-                return replace(walk, step=Step.LATER) if self._may_lack_times(walk) else self._begin(walk)
-            case Step.LATER:
-                # Counted in this order, what is written meanwhile can only be counted twice.
-                if walk.all > walk.counted + total:
-                    walk = replace(walk, change=Change.ARRIVING, counted=walk.all)
-                return self._begin(walk)
+                return self._begin(walk) if self._first_count() is Step.COUNT else replace(walk, step=Step.ALL)
+            case Step.ALL:
+                return self._with_times(walk, total)
             case _:
                 return self._recounted(walk, total)
 
     def _asked(self, step: Step) -> str:
         return self.route.lower if step is Step.PROVE_LOWER else self.route.upper
 
-    def _may_lack_times(self, walk: Walk) -> bool:
-        return walk.change is Change.LEAVING and self.since is None and walk.all > walk.counted
+    def _with_times(self, walk: Walk, total: int) -> Walk:
+        """Whether rows have no time: then all there is is read. Counted in this order (later ones, those of the window,
+        all), what is written meanwhile can only make it look so; it hardly does each time.
+        """
+        if total <= walk.later + walk.counted:
+            return self._begin(walk)
+        if walk.rounds + 1 < ROUNDS:
+            return replace(walk, step=Step.LATER, rounds=walk.rounds + 1)
+        return self._begin(replace(walk, change=Change.ARRIVING, counted=total))
 
     def _begin(self, walk: Walk) -> Walk:
         if not walk.counted:
@@ -212,7 +224,8 @@ class Lane:
     def _recounted(self, walk: Walk, total: int) -> Walk:
         agrees = {
             Change.LEAVING: total <= walk.rows <= walk.counted,
-            Change.ARRIVING: walk.counted <= walk.rows,  # more, also of instances that got another id meanwhile
+            # Only later ones are counted again: an instance that gets another id, for its next try, is one of them.
+            Change.ARRIVING: walk.counted - walk.rows <= max(0, total - walk.later),
             Change.NONE: total == walk.rows == walk.counted,
         }[walk.change]
         if agrees:
@@ -222,11 +235,13 @@ class Lane:
                 f"{self.route.path} changes while it is read: {walk.counted} entries, {walk.rows} read, then {total}",
                 cause="Unsettled",
             )
-        again = Walk(self._first_count(), walk.change, size=walk.size, attempt=walk.attempt + 1)
-        return replace(again, change=Change.NONE if self.route.time is None else Change.LEAVING)
+        change = Change.NONE if self.route.time is None else Change.LEAVING
+        return Walk(self._first_count(), change, size=walk.size, attempt=walk.attempt + 1)
 
     def _first_count(self) -> Step:
-        return Step.ALL if self.route.time and self.since is None else Step.COUNT
+        """What is shown is never empty, so only a time that is not shown may be missing."""
+        hidden = self.route.time is not None and not self.route.shows
+        return Step.LATER if hidden and self.since is None else Step.COUNT
 
 
 def halved(walk: Walk) -> Walk | None:

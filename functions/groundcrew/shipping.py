@@ -6,7 +6,7 @@ there already is left alone. Two parts may ship the same file; it goes with the 
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,7 @@ from typing import Any, Self
 from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
 from groundcrew.environment import Environment
-from groundcrew.errors import NotFound, PermanentError
+from groundcrew.errors import PermanentError
 
 SOURCE = Path(__file__).resolve().parents[1] / "shipped_dags"
 """What the build copies from ``layers/airflow/dags/groundcrew``."""
@@ -129,7 +129,10 @@ class Shipping:
 
     def remove(self) -> Plan:
         """Have nothing of this part there; what was done."""
-        todo = plan(Index(), self._index(self._part), self._others())
+        shipped = self._index(self._part)
+        if not shipped.files:
+            return plan(Index(), shipped, Index())
+        todo = plan(Index(), shipped, self._others())
         self._remove(todo.remove)
         self._erase(self._key(self._part))
         return todo
@@ -142,7 +145,11 @@ class Shipping:
         return Index(found)
 
     def _index(self, part: str) -> Index:
-        return _or_else(lambda: Index.read(self._bucket.get(self._key(part))[1]), Index())
+        """Looked for first: of an object that is not there, S3 says "denied" to whoever may not list the bucket."""
+        key = self._key(part)
+        if not any(version.latest and not version.deleted for version in self._bucket.versions(key)):
+            return Index()
+        return Index.read(self._bucket.get(key)[1])
 
     def _key(self, part: str) -> str:
         return f"{self._folder}/shipped-{part}.json"
@@ -155,15 +162,6 @@ class Shipping:
         """All its versions: the courier may not hide what it does not delete."""
         for version in self._bucket.versions(key):
             self._bucket.delete(key, version.version)
-
-
-def _or_else(look: Callable[[], Index], otherwise: Index) -> Index:
-    try:
-        return look()
-    except NotFound as error:
-        if error.cause == "NoSuchBucket":
-            raise
-        return otherwise
 
 
 def _type(path: str) -> str:

@@ -24,6 +24,7 @@ _SERVED_ONLY_WITH = {
 }
 """Columns that may be NULL in the database, and nowhere in Airflow's code."""
 
+_OF_WINDOWS = ("dttm", "timestamp", "updated_at")
 _NULL_TIMES = {"dag_run.updated_at", "task_instance.updated_at"}
 
 
@@ -69,8 +70,8 @@ def _tame(name: str, column: schemas.Column, value: str | None, number: int) -> 
 def _needed(name: str, column: schemas.Column, value: str | None) -> bool:
     """Of a time that Python has not, or that Airflow cannot do without."""
     if value is None:
-        return name.partition(".")[2] in ("dttm", "timestamp", "updated_at")
-    return value.endswith(("infinity", "BC")) or name.endswith(".updated_at")
+        return name.partition(".")[2] in _OF_WINDOWS
+    return value.endswith("BC") or (value.endswith("infinity") and name.partition(".")[2] in _OF_WINDOWS)
 
 
 def _json(name: str, column: schemas.Column, value: str | None, number: int) -> str | None:

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cleanup import outside, outside_airflow, outside_plan, outside_slices
-from cleanup.outside_plan import Covered, Target
+from cleanup.outside_plan import Target
 from cleanup.outside_slices import Command
 from cleanup.outside_versions import Capability, Cleanable, capability
 from cleanup.policy import Policy
+from groundcrew.manifests import Covered
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed
 from localcloud.model.airflow import Airflow

@@ -113,7 +113,7 @@ def test_nothing_of_users_secrets_or_code_is_declared() -> None:
 
 
 @pytest.mark.parametrize("version", LIVE)
-@pytest.mark.xdist_group("airflow")
+@pytest.mark.xdist_group("exports-inside")
 def test_the_schema_on_file_is_the_live_one(version: str) -> None:
     require(version)
     assert installed.is_installed(version)

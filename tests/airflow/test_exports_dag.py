@@ -20,7 +20,7 @@ from tests.airflow.bucket import Bucket
 from tests.airflow.conftest import LIVE, eventually, processes_of, require
 from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, credentials, receipt
 
-pytestmark = pytest.mark.xdist_group("airflow")
+pytestmark = pytest.mark.xdist_group("exports-inside")
 
 OF_2 = [version for version in LIVE if version.startswith("2.")]
 OURS = "dag_id <> 'groundcrew_export'"

@@ -18,7 +18,7 @@ from tests.airflow.conftest import eventually, require
 from tests.airflow.exporting import EXPORT_ID, PREFIX, SECRET, WHOLE, Engine, conf, receipt
 from tests.conftest import Figure
 
-pytestmark = pytest.mark.xdist_group("airflow")
+pytestmark = pytest.mark.xdist_group("exports-inside")
 
 REAL = "2.10.3"
 OF_2 = [version for version in schemas.versions() if version.startswith("2.")]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from exports import outside, outside_columns
+from groundcrew.errors import PermanentError
 from groundcrew_metadata import declared
 from localcloud.airflow.postgres import query
 from localcloud.airflow.running import SAMPLES, RunningAirflow
@@ -90,7 +91,7 @@ def test_one_changed_value_and_one_lost_row_are_found(served: tuple[str, Served]
     query(server.database, "update task_instance set hostname = 'another' where task_id = 'plain'")
     query(server.database, "update log set extra = coalesce(extra, '') || ' ' where id = 2")
     query(server.database, "delete from slot_pool where id = 9")
-    one = "id = (select min(id) from dag_run where start_date is not null)"
+    one = "id = (select min(id) from dag_run where isfinite(start_date))"
     query(server.database, f"update dag_run set start_date = start_date + interval '1 microsecond' where {one}")
     assert set(found(exported, server.database)) == {"task_instance", "log", "slot_pool", "dag_run"}
 
@@ -125,6 +126,16 @@ def test_a_window_has_its_beginning_and_not_its_end(served: tuple[str, Served]) 
         exported = Outside(version, server.get)
         receipt = exported.run(dict.fromkeys(WINDOWED, window))
         assert [receipt["tables"][name]["rows"] for name in WINDOWED] == [expected] * len(WINDOWED)
+
+
+def test_a_time_that_airflow_cannot_show_is_said(served: tuple[str, Served]) -> None:
+    version, server = served
+    fill_served(server.database, version, 20)
+    query(server.database, "update job set end_date = '0044-03-15 BC' where id = 12")
+    query(server.database, "update job set state = 'running'")
+    with pytest.raises(PermanentError) as refused:
+        Outside(version, server.get).run()
+    assert refused.value.cause == "BrokenEntry"
 
 
 # ---------------------------------------------------------------------- a scheduler at work

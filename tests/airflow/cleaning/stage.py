@@ -13,10 +13,10 @@ from typing import Any
 
 from cleanup import outside
 from cleanup.outside_airflow import Airflow
-from cleanup.outside_plan import Covered
 from cleanup.outside_versions import Capability, capability
 from cleanup.policy import Policy
 from groundcrew.aws.cli import Output
+from groundcrew.manifests import Covered
 from localcloud.airflow import installed, processes
 from localcloud.airflow.postgres import Postgres, query
 from localcloud.airflow.rest import Rest

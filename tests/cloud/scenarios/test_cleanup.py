@@ -51,10 +51,10 @@ def environment(groundcrew: Deployed) -> Iterator[Environment]:
 def exported(groundcrew: Deployed, environment: Environment, **columns: str) -> None:
     """A verified export, as its manifest says."""
     at = datetime.fromtimestamp(groundcrew.cloud.now(), UTC)
-    window = {"from": None, "until": at.isoformat()}
-    tables = {table: {"window": {"column": column, **window}} for table, column in columns.items()}
-    manifest = {"snapshot_at": at.isoformat(), "tables": tables}
-    key = f"manifests/{environment.account}/{environment.region}/{environment.name}/{at:%Y%m%dT%H%M%SZ}-00000000.json"
+    covered = {table: {"column": column, "until": at.isoformat()} for table, column in columns.items()}
+    export_id = f"{at:%Y%m%dT%H%M%SZ}-00000000"
+    manifest = {"verified": True, "export_id": export_id, "snapshot_at": at.isoformat(), "covered": covered}
+    key = f"manifests/{environment.account}/{environment.region}/{environment.name}/{export_id}.json"
     groundcrew.aws.client("s3", HUB).put_object(Bucket=BUCKET, Key=key, Body=json.dumps(manifest).encode())
 
 

@@ -93,12 +93,10 @@ class Hub:
         """A verified export of that age, which covers these tables."""
         caller, at = environment.caller, self.now() - ago
         usual = {"dag_run": "updated_at", "task_instance": "updated_at", "log": "dttm", "job": "latest_heartbeat"}
-        tables = {
-            table: {"window": {"column": column, "from": None, "until": at.isoformat()}}
-            for table, column in (columns or usual).items()
-        }
+        tables = {table: {"column": column, "until": at.isoformat()} for table, column in (columns or usual).items()}
         key = f"manifests/{caller.account}/{caller.region}/{environment.name}/{at:%Y%m%dT%H%M%SZ}-00000000.json"
-        self.put(key, {"snapshot_at": at.isoformat(), "tables": tables})
+        export_id = f"{at:%Y%m%dT%H%M%SZ}-00000000"
+        self.put(key, {"verified": True, "export_id": export_id, "snapshot_at": at.isoformat(), "covered": tables})
 
     def put(self, key: str, content: Any) -> None:
         Bucket.own(BUCKET, HUB, REGION).put(key, json.dumps(content).encode())

@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from cleanup.outside_plan import Covered, Kept, Seen, Target, bound, targets
+from cleanup.outside_plan import Kept, Seen, Target, bound, targets
 from cleanup.outside_versions import NEVER, capability
 from cleanup.policy import Policy
 from groundcrew.errors import PermanentError
+from groundcrew.manifests import Covered
 
 NOW = datetime(2026, 11, 27, 4, 30, tzinfo=UTC)
 EXPORTED = NOW - timedelta(hours=1)

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypedDict, TypeVar
 CHUNK_BYTES = 256 << 10
 """CSV that is compressed at once: large enough that threads seldom have to take turns."""
 
-PART_BYTES = 4 << 20
+PART_BYTES = 3 << 20
 """About how large an object gets, compressed. Small enough that three are held in memory and each is one PutObject."""
 
 LEVEL = 1

@@ -1,6 +1,7 @@
 """The hub's bucket, written with the environment's execution role."""
 
 import base64
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
@@ -15,12 +16,19 @@ CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts
 
 
 class Storage:
-    """Where objects go; ``put`` may be called from any thread."""
+    """Where objects go; ``put`` may be called from any thread, by one at a time."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        # botocore and not boto3, which would cost a task more memory and give nothing that is used here.
-        self._client: S3Client = Session().create_client("s3", region_name=place.region, config=CONFIG)  # type: ignore[assignment]
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        """Made when the first object is there, while PostgreSQL goes on: it takes as long as 50,000 rows.
+
+        botocore and not boto3, which would cost a task more memory and give nothing that is used here.
+        """
+        client: S3Client = Session().create_client("s3", region_name=self._place.region, config=CONFIG)  # type: ignore[assignment]
+        return client
 
     def put(self, key: str, body: bytes | bytearray, sha256: bytes, kind: str) -> None:
         """Write an object, whole or not at all; S3 refuses a body that does not have this digest.
