@@ -51,6 +51,18 @@ def send(queue_url: str, messages: Iterable[str], *, region: str) -> None:
         raise TransientError(f"{len(failed)} messages were not taken by {name}: {', '.join(codes)}", cause=codes[0])
 
 
+def send_in_turn(queue_url: str, message: str, *, group: str, once: str, region: str) -> None:
+    """Send a message to a FIFO queue: those of a group are worked on one after the other, and those with the same
+    ``once`` within five minutes are one.
+
+    Raises:
+        TransientError: it was not taken.
+    """
+    client: SQSClient = own_client("sqs", region)
+    with translated(f"sqs:SendMessage on {queue_url.rsplit('/', 1)[-1]}"):
+        client.send_message(QueueUrl=queue_url, MessageBody=message, MessageGroupId=group, MessageDeduplicationId=once)
+
+
 def _batches(messages: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0

@@ -88,16 +88,7 @@ class Roles:
             TransientError: STS did not answer.
         """
         if (role, service) not in self._clients:
-            keys = self._assume(role)
-            with _making:
-                self._clients[role, service] = _session().create_client(
-                    service,
-                    region_name=role.region,
-                    config=CONFIG,
-                    aws_access_key_id=keys["AccessKeyId"],
-                    aws_secret_access_key=keys["SecretAccessKey"],
-                    aws_session_token=keys["SessionToken"],
-                )
+            self._clients[role, service] = _with_keys(service, role.region, self._assume(role))
         return self._clients[role, service]
 
     def _assume(self, role: Role) -> "CredentialsTypeDef":
@@ -114,3 +105,28 @@ class Roles:
                 ) from error
             self._credentials[role] = answer["Credentials"]
         return self._credentials[role]
+
+
+def narrowed_client(service: str, region: str, role_arn: str, session_name: str, policy: str, home_region: str) -> Any:
+    """A client that acts as a role of the hub with no more rights than ``policy`` (JSON) leaves of the role's.
+
+    Raises:
+        AccessDenied: the role does not trust this function.
+        TransientError: STS did not answer.
+    """
+    sts: STSClient = own_client("sts", home_region)
+    with translated(f"sts:AssumeRole of {role_arn}"):
+        answer = sts.assume_role(RoleArn=role_arn, RoleSessionName=session_name, Policy=policy)
+    return _with_keys(service, region, answer["Credentials"])
+
+
+def _with_keys(service: str, region: str, keys: "CredentialsTypeDef") -> Any:
+    with _making:
+        return _session().create_client(
+            service,
+            region_name=region,
+            config=CONFIG,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+        )

@@ -1,0 +1,1 @@
+"""CodeArtifact tokens: valid whenever a container of an environment starts."""

@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.tokens.works import Works, open_works
+
+
+@pytest.fixture
+def works() -> Iterator[Works]:
+    with open_works() as opened:
+        yield opened
