@@ -119,6 +119,24 @@ def test_an_export_is_asked_for_and_nothing_goes_without_one(groundcrew: Deploye
     assert f"cleanup-{fact['cleanup_id']}" in [one["name"] for one in failed]
 
 
+def test_the_export_that_has_to_come_first_is_made_and_then_it_is_cleaned(groundcrew: Deployed) -> None:
+    """Both parts together: the clean-up asks on the bus, and goes on with the manifest."""
+    ssm, name = groundcrew.aws.client("ssm", HUB), unique("exports")
+    ssm.put_parameter(Name=f"/groundcrew/exports/{name}", Type="String", Value="{}")
+    with policy(groundcrew) as cleanup:
+        tags = {"groundcrew:cleanup": cleanup, "groundcrew:exports": name}
+        made = available(groundcrew, SPOKE, V3, tags=tags)
+        groundcrew.made.append(made)
+        groundcrew.cloud.airflow_rows(made.arn, {"log": [90, 2]})
+        groundcrew.sweep()
+        groundcrew.until(
+            lambda: groundcrew.facts("Metadata Cleanup Finished", made), "the clean-up", seconds=150, turn=TURN
+        )
+    assert groundcrew.facts("Metadata Export Finished", made)
+    assert groundcrew.cloud.airflow_rows(made.arn)["log"] == 1
+    ssm.delete_parameter(Name=f"/groundcrew/exports/{name}")
+
+
 def test_what_cannot_be_honoured_is_refused(groundcrew: Deployed) -> None:
     with environment_with(groundcrew, keep_newest=5) as made:
         fact = told(groundcrew, ask(groundcrew, made), "Failed")
