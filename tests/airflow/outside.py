@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from exports import outside, outside_columns
+import duckdb
+
+from exports import outside, outside_columns, parquet
 from exports.outside import Ask, extract
 from exports.outside_pace import Pace
 from groundcrew_metadata import declared
@@ -17,6 +20,7 @@ from tests.airflow import database
 from tests.airflow.exporting import parsed
 
 Row = dict[str, str | None]
+_AT = datetime(2026, 11, 27, tzinfo=UTC)
 
 ENVIRONMENT = {"account": "222222222222", "region": "us-east-1", "name": "data"}
 EXPORT_ID = "20261127T043000Z-0a1b2c3d"
@@ -79,6 +83,21 @@ class Outside:
         assert len(found) == said["rows"]
         return found
 
+    def published(self, table: str, folder: Path) -> list[Row]:
+        """The same after they have been Parquet, each value cast to text."""
+        said = json.loads(self.objects[f"{PREFIX}/receipt.json"])["tables"][table]
+        columns = outside_columns.columns(table, self.version)
+        with parquet.Writer(folder) as writer:
+            for number, part in enumerate(said["parts"]):
+                source = folder / f"{table}-{number}.csv.gz"
+                source.write_bytes(self.objects[part["key"]])
+                writer.write(source, columns, {"environment": "data"}, _AT, None, f"{table}-{number}.parquet")
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            texts = ", ".join(f'cast("{column.name}" as varchar)' for column in columns)
+            found = connection.execute(f"select {texts} from read_parquet('{folder}/{table}-*.parquet')").fetchall()
+        return [dict(zip((column.name for column in columns), row, strict=True)) for row in found]
+
     def _asked(self, path: str, query: Mapping[str, str]) -> tuple[int, Any]:
         assert len(path) <= 64
         self.calls.append((path, dict(query)))
@@ -114,9 +133,10 @@ def differences(name: str, version: str, here: list[Row], conninfo: str) -> list
 
 def _plain(row: Mapping[str, str | None], kinds: Mapping[str, Kind]) -> Row:
     """Values that compare: JSON without its layout, numbers without theirs."""
-    forms = {
+    forms: dict[Kind, Callable[[str], str]] = {
         Kind.JSON: lambda text: json.dumps(json.loads(text), sort_keys=True),
         Kind.DOUBLE: lambda text: repr(float(text)),
+        Kind.BOOLEAN: lambda text: text[0],
     }
     return {name: value if value is None else forms.get(kinds[name], str)(value) for name, value in row.items()}
 

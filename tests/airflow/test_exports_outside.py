@@ -82,6 +82,15 @@ def test_every_value_of_every_table(served: tuple[str, Served], figure: Figure) 
     figure("calls for them", len(exported.calls))
 
 
+def test_every_value_is_the_same_in_parquet(served: tuple[str, Served], tmp_path: Path) -> None:
+    version, server = served
+    fill_served(server.database, version, ROWS)
+    exported = Outside(version, server.get)
+    exported.run()
+    for name in everything(version):
+        assert differences(name, version, exported.published(name, tmp_path), server.database) == []
+
+
 def test_one_changed_value_and_one_lost_row_are_found(served: tuple[str, Served]) -> None:
     version, server = served
     fill_served(server.database, version, 20)
