@@ -52,13 +52,21 @@ def key(table: Table) -> tuple[str, ...]:
 
 
 def view(table: Table, source: str) -> str:
-    """The newest version of each row; of a table that is exported whole, the rows of its newest export."""
+    """The newest version of each row; of a table that is exported whole, the rows of its newest export.
+
+    A mapped task has one instance, of index -1, until it is expanded; then that instance gets the index 0.
+    """
     names = [f'"{column.name}"' for column in table.columns] + [*ORIGIN, "exported_at"]
     rows = ", ".join(["account", "region", "environment", *(f'"{name}"' for name in key(table))])
     newest = f"row_number() over (partition by {rows} order by exported_at desc, export_id desc) as newest"
     last = "max(exported_at) over (partition by account, region, environment) as last_export"
     whole = " and exported_at = last_export" if table.time is None else ""
     inner = f"select *, {newest}, {last} from {source}"
+    if table.name == "task_instance":
+        task = ", ".join(["account", "region", "environment", '"dag_id"', '"task_id"', '"run_id"'])
+        expanded = 'max(case when "map_index" >= 0 then exported_at end)'
+        inner = f"select *, {newest}, {last}, {expanded} over (partition by {task}) as expanded_at from {source}"
+        whole = ' and ("map_index" >= 0 or expanded_at is null or exported_at > expanded_at)'
     return f"select {', '.join(names)}\nfrom (\n  {inner}\n)\nwhere newest = 1{whole}"
 
 
