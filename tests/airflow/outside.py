@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from analytics.generate import HERE
 from exports import outside, outside_columns, parquet
 from exports.outside import Ask, extract
 from exports.outside_pace import Pace
@@ -20,7 +21,6 @@ from tests.airflow import database
 from tests.airflow.exporting import parsed
 
 Row = dict[str, str | None]
-_AT = datetime(2026, 11, 27, tzinfo=UTC)
 
 ENVIRONMENT = {"account": "222222222222", "region": "us-east-1", "name": "data"}
 EXPORT_ID = "20261127T043000Z-0a1b2c3d"
@@ -83,19 +83,28 @@ class Outside:
         assert len(found) == said["rows"]
         return found
 
-    def published(self, table: str, folder: Path) -> list[Row]:
-        """The same after they have been Parquet, each value cast to text."""
-        said = json.loads(self.objects[f"{PREFIX}/receipt.json"])["tables"][table]
-        columns = outside_columns.columns(table, self.version)
+    def publish(self, table: str, exports: Path, export_id: str = EXPORT_ID) -> None:
+        """Its parts become Parquet, where those of other exports are."""
+        receipt = json.loads(self.objects[f"{PREFIX}/receipt.json"])
+        folder = exports / f"tables/{table}/date=2026-11-27"
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {"account": "222222222222", "region": "us-east-1", "environment": "data", "export_id": export_id}
+        at = datetime.fromisoformat(receipt["snapshot_at"])
         with parquet.Writer(folder) as writer:
-            for number, part in enumerate(said["parts"]):
-                source = folder / f"{table}-{number}.csv.gz"
+            for number, part in enumerate(receipt["tables"][table]["parts"]):
+                source = folder / "part.csv.gz"
                 source.write_bytes(self.objects[part["key"]])
-                writer.write(source, columns, {"environment": "data"}, _AT, None, f"{table}-{number}.parquet")
+                columns = outside_columns.columns(table, self.version)
+                writer.write(source, columns, about, at, None, f"{export_id}-{number}.parquet")
+
+    def current(self, table: str, exports: Path) -> list[Row]:
+        """What the view that is shipped shows of it, each value cast to text."""
+        columns = outside_columns.columns(table, self.version)
+        texts = ", ".join(f'cast("{column.name}" as varchar)' for column in columns)
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            texts = ", ".join(f'cast("{column.name}" as varchar)' for column in columns)
-            found = connection.execute(f"select {texts} from read_parquet('{folder}/{table}-*.parquet')").fetchall()
+            connection.execute((HERE / "duckdb.sql").read_text())
+            found = connection.execute(f"select {texts} from current_{table}('{exports}')").fetchall()
         return [dict(zip((column.name for column in columns), row, strict=True)) for row in found]
 
     def _asked(self, path: str, query: Mapping[str, str]) -> tuple[int, Any]:
