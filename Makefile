@@ -24,8 +24,8 @@ export AWS_DEFAULT_REGION ?= us-east-1
 
 # functions/groundcrew_metadata is a link to what the DAGs import.
 SOURCES := $(wildcard functions layers/airflow/dags/groundcrew/*.py layers/airflow/plugins/groundcrew_listener localcloud \
-	tests bench)
-PLAIN_TEMPLATES := $(wildcard spoke/template.yaml examples/*/*.yaml)
+	analytics tests bench)
+PLAIN_TEMPLATES := $(wildcard spoke/template.yaml analytics/template.yaml examples/*/*.yaml)
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh layers/airflow/startup/*.sh localcloud/*.sh)
 # The local cloud needs every environment: itself, the SAM CLI, and the interpreter of the functions.
 ENVIRONMENTS := .venv/.ready .tools/sam/.ready .tools/cloud/.ready .tools/runtime/.ready

@@ -13,18 +13,6 @@ from typing import Any, Self
 from groundcrew.errors import PermanentError
 from groundcrew_metadata.declaration import Column, Kind
 
-TYPES = {
-    Kind.TEXT: "VARCHAR",
-    Kind.INTEGER: "INTEGER",
-    Kind.BIGINT: "BIGINT",
-    Kind.DOUBLE: "DOUBLE",
-    Kind.BOOLEAN: "BOOLEAN",
-    Kind.TIMESTAMP: "TIMESTAMPTZ",
-    Kind.JSON: "VARCHAR",  # its text: neither engine of queries could say more of it, and none would read NaN
-    Kind.UUID: "UUID",
-}
-"""DuckDB's types of the declared ones."""
-
 MEMORY_MB = 512
 LONGEST_LINE = 16 << 20
 """Bytes of a row: a conf, a log line or an XCom of that size is none."""
@@ -62,9 +50,15 @@ class Writer:
         self._connection.close()
 
     def write(
-        self, part: Path, columns: Sequence[Column], about: dict[str, str], time: str | None, name: str
+        self,
+        part: Path,
+        columns: Sequence[Column],
+        about: dict[str, str],
+        exported_at: datetime,
+        time: str | None,
+        name: str,
     ) -> Written:
-        """Read one part, and write it as Parquet with the columns of ``about`` added to each row.
+        """Read one part, and write it as Parquet with the columns of ``about`` and ``exported_at`` added to each row.
 
         Raises:
             PermanentError: ``UnreadablePart``: another header, another number of columns, or a value that is not of
@@ -72,9 +66,9 @@ class Writer:
         """
         require_header(part, columns)
         declared = ", ".join(f"{_text(column.name)}: 'VARCHAR'" for column in columns)
-        values = ", ".join(
-            [*(_value(column) for column in columns), *(f"{_text(value)} as {key}" for key, value in about.items())]
-        )
+        added = [f"{_text(value)} as {key}" for key, value in about.items()]
+        added.append(f"TIMESTAMPTZ {_text(exported_at.isoformat())} as exported_at")
+        values = ", ".join([*map(_value, columns), *added])
         source = (
             f"read_csv({_text(str(part))}, auto_detect = false, header = true, delim = ',', quote = '\"', "
             f"escape = '\"', nullstr = '', allow_quoted_nulls = false, strict_mode = true, compression = 'gzip', "
@@ -131,18 +125,20 @@ def _value(column: Column) -> str:
     """
     name = _name(column.name)
     match column.kind:
-        case Kind.TEXT | Kind.JSON:
+        case Kind.TEXT | Kind.JSON:  # JSON as its text: no engine of queries could say more of it, and none reads NaN
             return name
         case Kind.INTEGER | Kind.BIGINT:
-            number = f"cast({name} as {TYPES[column.kind]})"
+            number = f"cast({name} as {column.kind.value})"
             value = f"case when cast({number} as varchar) = {name} then {number} when {name} is not null then {_NO} end"
         case Kind.BOOLEAN:
             value = f"case {name} when 't' then true when 'f' then false else if({name} is null, null, {_NO}) end"
         case Kind.TIMESTAMP:
             moved = f"regexp_replace({name}, '^([^ ]+) (.*) BC$', '\\1 (BC) \\2')"
             value = f"cast(case when ends_with({name}, ' BC') then {moved} else {name} end as TIMESTAMPTZ)"
-        case _:
-            value = f"cast({name} as {TYPES[column.kind]})"
+        case Kind.UUID:
+            value = f"cast(cast({name} as UUID) as VARCHAR)"  # Athena reads none of Parquet's own kind
+        case Kind.DOUBLE:
+            value = f"cast({name} as DOUBLE)"
     return f"{value} as {name}"
 
 

@@ -55,7 +55,7 @@ def verify(order: Order, bucket: Bucket, folder: Path) -> None:
     uploads: list[tuple[str, Written]] = []
     with Writer(folder) as writer:
         for table in receipt.tables:
-            files = list(_files(order, table, bucket, writer, folder))
+            files = list(_files(order, table, receipt.snapshot_at, bucket, writer, folder))
             keys = _keys(order, table, receipt.snapshot_at, files)
             uploads += zip(keys, files, strict=True)
             found[table.table.name] = _said(table, files)
@@ -71,16 +71,17 @@ def verify(order: Order, bucket: Bucket, folder: Path) -> None:
     logger.info("verified", tables=len(found), rows=sum(one["rows"] for one in found.values()))
 
 
-def _files(order: Order, table: Extracted, bucket: Bucket, writer: Writer, folder: Path) -> Iterator[Written]:
+def _files(
+    order: Order, table: Extracted, at: datetime, bucket: Bucket, writer: Writer, folder: Path
+) -> Iterator[Written]:
     """The Parquet of each part that has rows, one after the other."""
-    origin = {**order.environment.as_detail(), "export_id": order.export_id}
-    added = {"account": origin["account"], "environment": origin["name"], "region": origin["region"]}
-    added["export_id"] = origin["export_id"]
+    ref = order.environment
+    added = {"account": ref.account, "region": ref.region, "environment": ref.name, "export_id": order.export_id}
     name = table.table.name
     for number, part in enumerate(table.parts):
         file = folder / "part.csv.gz"
         file.write_bytes(_content(bucket, part))
-        written = writer.write(file, table.columns, added, table.time, f"{name}-{number}.parquet")
+        written = writer.write(file, table.columns, added, at, table.time, f"{name}-{number}.parquet")
         if written.rows != part.rows:
             raise PermanentError(
                 f"a part of {name} has {written.rows} rows, and {part.rows} were counted",

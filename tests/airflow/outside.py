@@ -6,9 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from exports import outside, outside_columns
+import duckdb
+
+from analytics.generate import HERE
+from exports import outside, outside_columns, parquet
 from exports.outside import Ask, extract
 from exports.outside_pace import Pace
 from groundcrew_metadata import declared
@@ -79,6 +83,30 @@ class Outside:
         assert len(found) == said["rows"]
         return found
 
+    def publish(self, table: str, exports: Path, export_id: str = EXPORT_ID) -> None:
+        """Its parts become Parquet, where those of other exports are."""
+        receipt = json.loads(self.objects[f"{PREFIX}/receipt.json"])
+        folder = exports / f"tables/{table}/date=2026-11-27"
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {"account": "222222222222", "region": "us-east-1", "environment": "data", "export_id": export_id}
+        at = datetime.fromisoformat(receipt["snapshot_at"])
+        with parquet.Writer(folder) as writer:
+            for number, part in enumerate(receipt["tables"][table]["parts"]):
+                source = folder / "part.csv.gz"
+                source.write_bytes(self.objects[part["key"]])
+                columns = outside_columns.columns(table, self.version)
+                writer.write(source, columns, about, at, None, f"{export_id}-{number}.parquet")
+
+    def current(self, table: str, exports: Path) -> list[Row]:
+        """What the view that is shipped shows of it, each value cast to text."""
+        columns = outside_columns.columns(table, self.version)
+        texts = ", ".join(f'cast("{column.name}" as varchar)' for column in columns)
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute((HERE / "duckdb.sql").read_text())
+            found = connection.execute(f"select {texts} from current_{table}('{exports}')").fetchall()
+        return [dict(zip((column.name for column in columns), row, strict=True)) for row in found]
+
     def _asked(self, path: str, query: Mapping[str, str]) -> tuple[int, Any]:
         assert len(path) <= 64
         self.calls.append((path, dict(query)))
@@ -114,9 +142,10 @@ def differences(name: str, version: str, here: list[Row], conninfo: str) -> list
 
 def _plain(row: Mapping[str, str | None], kinds: Mapping[str, Kind]) -> Row:
     """Values that compare: JSON without its layout, numbers without theirs."""
-    forms = {
+    forms: dict[Kind, Callable[[str], str]] = {
         Kind.JSON: lambda text: json.dumps(json.loads(text), sort_keys=True),
         Kind.DOUBLE: lambda text: repr(float(text)),
+        Kind.BOOLEAN: lambda text: text[0],
     }
     return {name: value if value is None else forms.get(kinds[name], str)(value) for name, value in row.items()}
 

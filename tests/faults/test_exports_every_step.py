@@ -77,7 +77,7 @@ def test_whatever_call_fails_the_rows_are_the_same(kind: Kind, tmp_path: Path) -
     assert len(CALLS) > 30
     for number in range(1, len(CALLS) + 1):
         with open_hub() as hub:
-            rules = []
+            rules: list[Any] = []
 
             def strike(hub: Hub, number: int = number, rules: list[Any] = rules) -> None:
                 rules.append(hub.stage.aws.faults.add(kind, nth=number))
@@ -125,11 +125,11 @@ def test_a_verify_that_loses_rows_is_found(tmp_path: Path) -> None:
     stock = Bucket.put
 
     def put(self: Bucket, key: str, content: bytes, **more: Any) -> Any:
-        return (
-            None
-            if key.startswith("tables/") and seen.append(key) is None and len(seen) > 2
-            else stock(self, key, content, **more)
-        )
+        if key.startswith("tables/"):
+            seen.append(key)
+            if len(seen) > 2:
+                return None
+        return stock(self, key, content, **more)
 
     seen: list[str] = []
     with mock.patch.object(Bucket, "put", put), open_hub() as hub:

@@ -222,6 +222,15 @@ def test_long_trouble_is_given_up_for_now_and_costs_nothing(world: World) -> Non
     assert world.objects == {}
 
 
+def test_where_an_empty_cursor_gets_lost_pages_are_counted(world: World) -> None:
+    def ask(path: str, query: Mapping[str, str]) -> tuple[int, Any]:
+        return world.ask(path, {name: value for name, value in query.items() if value})
+
+    world.export({"task_instance": None}, ask)
+    assert len({row["task_id"] for row in world.rows("task_instance")}) == 250
+    assert len([query for _, query in world.calls if query["limit"] != "0"]) <= 4
+
+
 def test_what_was_read_before_long_trouble_is_kept(world: World) -> None:
     world.export(WHOLE, failing(world, lambda number: 6 <= number < 6 + outside.MOST_TROUBLES, THROTTLED))
     assert len({row["task_id"] for row in world.rows("task_instance")}) == 250
