@@ -22,14 +22,18 @@ export SAM_CLI_TELEMETRY := 0
 # `sam validate` asks for a Region and for nothing else.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-SOURCES := $(wildcard functions layers/airflow/plugins/groundcrew_listener localcloud tests bench)
-PLAIN_TEMPLATES := $(wildcard spoke/template.yaml examples/*/*.yaml)
+# functions/groundcrew_metadata is a link to what the DAGs import.
+SOURCES := $(wildcard functions layers/airflow/dags/groundcrew/*.py layers/airflow/plugins/groundcrew_listener localcloud \
+	analytics tests bench)
+PLAIN_TEMPLATES := $(wildcard spoke/template.yaml analytics/template.yaml examples/*/*.yaml)
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh layers/airflow/startup/*.sh localcloud/*.sh)
 # The local cloud needs every environment: itself, the SAM CLI, and the interpreter of the functions.
 ENVIRONMENTS := .venv/.ready .tools/sam/.ready .tools/cloud/.ready .tools/runtime/.ready
 
 # The versions that every test run and the demonstration need for real.
 AIRFLOWS := .tools/airflow-2.10.3/.ready .tools/airflow-3.3.1/.ready
+# Whose `db clean` differs from that of the versions after it.
+OLDER := .tools/airflow-3.0.6/.ready
 # All that there is a lock for.
 MATRIX := $(patsubst localcloud/airflow/requirements-%.txt,%,$(wildcard localcloud/airflow/requirements-*.txt))
 
@@ -44,12 +48,12 @@ cloud-up: $(ENVIRONMENTS) ## start the local cloud in the background
 cloud-down: .venv/.ready ## stop it
 	$(PYTHON) -m localcloud down
 
-bench: $(ENVIRONMENTS) $(AIRFLOWS) ## measure what the documentation claims (PART=endpoints: one part)
+bench: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) ## measure what the documentation claims (PART=endpoints: one part)
 	$(PYTHON) -m bench $(PART)
 
 ##@ Check
 
-test: $(ENVIRONMENTS) $(AIRFLOWS) .tools/aws/.ready wheel ## all tests, and every branch of the planners
+test: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) .tools/aws/.ready wheel ## all tests, and every branch of the planners
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
 	$(PYTHON) -m coverage report --include='functions/*/plan*.py' --fail-under=100
 
@@ -85,7 +89,8 @@ check-shell:
 
 check-lock:
 	$(UV) lock --check --offline --quiet
-	$(EXPORT_LAYER) | diff layers/dependencies/requirements.txt -
+	$(EXPORT_LAYER) layer | diff layers/dependencies/requirements.txt -
+	$(EXPORT_LAYER) duckdb | diff layers/duckdb/requirements.txt -
 
 format: .venv/.ready ## format the code, and fix what can be fixed
 	.venv/bin/ruff check --fix --quiet .
@@ -101,9 +106,10 @@ wheel: $(UV) ## build the listener for an environment's Airflow, into layers/air
 	$(UV) build --offline --quiet --wheel layers/airflow/plugins
 
 # Without the developer's own index settings: the lock is for everybody.
-lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layer's requirements.txt
+lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layers' requirements.txt
 	$(UV) lock --no-config --quiet
-	$(EXPORT_LAYER) > layers/dependencies/requirements.txt
+	$(EXPORT_LAYER) layer > layers/dependencies/requirements.txt
+	$(EXPORT_LAYER) duckdb > layers/duckdb/requirements.txt
 
 clean: ## remove all that make has made, environments included
 	-test ! -x $(PYTHON) || $(PYTHON) -m localcloud down
@@ -119,7 +125,7 @@ help: ## this list
 .PHONY: bench build check check-format check-hub check-lint check-lock check-shell check-templates check-types \
 	clean cloud-down cloud-up demo format help lock test test-matrix test-unit wheel
 
-EXPORT_LAYER = $(UV) export --frozen --quiet --only-group layer --no-header --no-annotate
+EXPORT_LAYER = $(UV) export --frozen --quiet --no-header --no-annotate --only-group
 
 # pip installs uv into a folder of ours (`--target` is allowed on externally managed Pythons too).
 $(UV):

@@ -8,11 +8,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import endpoints, fleet, runs, tokens
+from bench import cleanup, endpoints, exports, fleet, runs, tokens
 from bench.results import FILE, Figure, NotMeasured, merged, read, table, write
 from bench.world import built
 
-PARTS = {"endpoints": endpoints.measure, "fleet": fleet.measure, "runs": runs.measure, "tokens": tokens.measure}
+PARTS = {
+    "cleanup": cleanup.measure,
+    "endpoints": endpoints.measure,
+    "exports": exports.measure,
+    "fleet": fleet.measure,
+    "runs": runs.measure,
+    "tokens": tokens.measure,
+}
 
 
 def main(arguments: Sequence[str] | None = None, file: Path = FILE) -> int:

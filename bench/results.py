@@ -10,6 +10,10 @@ from typing import Any
 FILE = Path(__file__).parent / "results.json"
 
 
+AT_LEAST = ("times", "share")
+"""Units of what is the better the more of it there is."""
+
+
 class NotMeasured(Exception):
     """There is no figure, and why."""
 
@@ -18,8 +22,8 @@ class NotMeasured(Exception):
 class Figure:
     """One line of ``results.json``.
 
-    ``value`` is the median of ``n`` runs, ``against`` what it is compared with; at most ``bar`` is promised, None
-    promises nothing. ``ok``: no bar is missed.
+    ``value`` is the median of ``n`` runs, ``against`` what it is compared with; at most ``bar`` is promised (at least,
+    if the unit is one of ``AT_LEAST``), None promises nothing. ``ok``: no bar is missed.
     """
 
     name: str
@@ -34,7 +38,12 @@ class Figure:
 def figure(name: str, values: Sequence[float], unit: str, against: str = "", bar: float | None = None) -> Figure:
     """The median of some runs: judged, then rounded for people."""
     value = median(values)
-    return Figure(name, float(f"{value:.4g}"), unit, against, bar, bar is None or value <= bar, len(values))
+    return Figure(name, float(f"{value:.4g}"), unit, against, bar, kept(value, unit, bar), len(values))
+
+
+def kept(value: float, unit: str, bar: float | None) -> bool:
+    """Whether no bar is missed."""
+    return bar is None or (value >= bar if unit in AT_LEAST else value <= bar)
 
 
 def read(file: Path) -> list[Figure]:

@@ -95,6 +95,10 @@ class Client:
         """
         self._ask("airflow/attach", environment=environment_arn, version=version, door=door, dags=list(dags))
 
+    def airflow_rows(self, environment_arn: str, rows: Mapping[str, Sequence[float]] | None = None) -> dict[str, int]:
+        """How many rows the double has of each table for `db clean`; ``rows`` are new ones, their ages in days."""
+        return dict(self._ask("airflow/rows", environment=environment_arn, rows=dict(rows or {})))
+
     def airflow_runs(self, environment_arn: str) -> list[dict[str, Any]]:
         """The runs of an environment's double, the oldest first: see ``localcloud.model.airflow_state.Run``."""
         return list(self._ask("airflow/runs", environment=environment_arn))

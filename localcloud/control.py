@@ -3,6 +3,7 @@
 Every answer is JSON; ``client.py`` has a typed method for each.
 """
 
+import datetime as dt
 import json
 import re
 import secrets
@@ -53,6 +54,7 @@ class Control:
             "session": self._session,
             "switches": self._switches,
             "airflow/attach": self._attach_airflow,
+            "airflow/rows": self._airflow_rows,
             "airflow/runs": self._airflow_runs,
             "packages/publish": self._publish,
             "packages/tokens": lambda _request: self._tokens(),
@@ -161,11 +163,21 @@ class Control:
         double = Airflow(version, self.cloud.clock.now, dags) if request["door"] is None else None
         self.airflows.attach(environment, double or Door(request["door"]))
 
+    def _airflow_rows(self, request: Request) -> dict[str, int]:
+        airflow, now = self._double(request), self.cloud.clock.now()
+        for table, days in request["rows"].items():
+            ages = [dt.datetime.fromtimestamp(now - age * 86_400, dt.UTC) for age in days]
+            airflow.state.rows.tables.setdefault(table, []).extend(ages)
+        return {table: len(ages) for table, ages in airflow.state.rows.tables.items()}
+
     def _airflow_runs(self, request: Request) -> list[Request]:
+        return [run.record() for run in self._double(request).runs()]
+
+    def _double(self, request: Request) -> Airflow:
         airflow = self.airflows.airflow(self._environment(request["environment"]))
         if not isinstance(airflow, Airflow):
             raise ValueError("a real Airflow answers for itself")
-        return [run.record() for run in airflow.runs()]
+        return airflow
 
     def _environment(self, arn: str) -> Environment:
         _, _, _, region, account, resource = arn.split(":")

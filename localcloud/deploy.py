@@ -4,8 +4,10 @@ One deploy at a time: ministack's SAM transform sets AWS_DEFAULT_REGION for its 
 """
 
 import os
+import platform
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,12 @@ from localcloud.client import Client
 ROOT = Path(__file__).resolve().parent.parent
 SAM = "LOCALCLOUD_SAM"
 BUCKET = "groundcrew-artifacts"
+
+LAYERS = {
+    "LAYER_PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
+    "LAYER_PLATFORM": f"manylinux_2_28_{platform.machine()}",
+}
+"""What compiled layers are built for (``layers/duckdb/Makefile``): this machine, which runs the functions here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class DeployError(Exception):
 
 def build(template: Path = ROOT / "template.yaml", directory: Path = ROOT / ".aws-sam/build") -> Path:
     """``sam build``; returns the built template. Needs no cloud."""
-    _sam("build", "--template", str(template), "--build-dir", str(directory), environment={})
+    _sam("build", "--template", str(template), "--build-dir", str(directory), environment=LAYERS)
     return directory / "template.yaml"
 
 

@@ -20,6 +20,7 @@ ROUTE_SOURCES = "aws.s3"
 OWNER_TEMPLATE = deploy.ROOT / "examples/shared-vpc/owner.yaml"
 
 HUB_DEAD_LETTERS = (
+    "groundcrew-cleanup-dead-letters",
     "groundcrew-endpoints-dead-letters",
     "groundcrew-runs-dead-letters",
     "groundcrew-tokens-dead-letters",

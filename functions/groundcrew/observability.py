@@ -58,6 +58,11 @@ def measure_hours(name: str, hours: float) -> None:
     metrics.add_metric(name=name, unit="None", value=hours)
 
 
+def measure(name: str, value: float) -> None:
+    """Record a number that has no unit."""
+    metrics.add_metric(name=name, unit="None", value=value)
+
+
 def count(outcome: str, number: int = 1) -> None:
     """Count an outcome; the name says which (``EndpointsBlocked``), never about whom."""
     metrics.add_metric(name=outcome, unit="Count", value=number)

@@ -14,9 +14,9 @@ from groundcrew.errors import NotFound, PermanentError, TransientError
 from groundcrew.events import Fact
 from groundcrew.observability import about, count, logger, observed
 from groundcrew.settings import Settings, settings
+from groundcrew.ways.reach import Reach
 from runs.order import FINISHED
 from runs.planner import ENDING, READY
-from runs.reach import Reach
 from runs.settings import RunSettings, run_settings
 from runs.watched import Watched
 

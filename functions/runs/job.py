@@ -14,12 +14,12 @@ from groundcrew.errors import AccessDenied, GroundcrewError, NotFound, Permanent
 from groundcrew.events import GONE, schema_error
 from groundcrew.observability import logger
 from groundcrew.settings import Settings
+from groundcrew.ways.reach import Reach
+from groundcrew.ways.seen import Start, Way
 from groundcrew.work import LookAgain, keeping
 from runs.order import Order
 from runs.plan import Begin, Confirm, Look, Reject, Seen, Wait
 from runs.planner import READY, decide, gone, note
-from runs.reach import Reach
-from runs.seen import Start, Way
 from runs.settings import RunSettings
 
 

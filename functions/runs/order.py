@@ -9,7 +9,7 @@ from typing import Any, Self
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
 from groundcrew.events import FACT, Envelope, validate
-from runs.seen import RunRef
+from groundcrew.ways.seen import RunRef
 
 REQUESTED = "DAG Run Requested"
 ORDERED = "DAG Run Ordered"

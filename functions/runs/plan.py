@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Literal
 
 from groundcrew.environment import Environment
-from runs.seen import Dag, Run
+from groundcrew.ways.seen import Dag, Run
 
 
 class Unseen(Enum):

@@ -6,9 +6,9 @@ Nothing is rejected that an earlier try may have started: before a rejection the
 from datetime import datetime, timedelta
 
 from groundcrew.events import GONE
+from groundcrew.ways.seen import Run
 from runs.order import Order
 from runs.plan import UNSEEN, Begin, Confirm, Look, Plan, Reject, Seen, Wait
-from runs.seen import Run
 
 READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 """Statuses in which Airflow can be asked; an environment whose update failed was rolled back "and is ready to use"

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Self
 
 from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.ways.seen import RunRef
 from runs.order import Order
-from runs.seen import RunRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,15 @@ class Supervisor:
 
 
 def _dag_files(folder: Path) -> set[str]:
-    """Names of the files that Airflow takes for DAG files: those that mention both words."""
-    texts = {file.name: file.read_bytes().lower() for file in folder.rglob("*.py")}
+    """Names of the files that Airflow takes for DAG files: those that mention both words, and are not to be ignored."""
+    ignored = {
+        file
+        for said in folder.rglob(".airflowignore")
+        for line in said.read_text().splitlines()
+        if line and not line.startswith("#")
+        for file in (said.parent / line).rglob("*")  # folders by name: all that is used here
+    }
+    texts = {file.name: file.read_bytes().lower() for file in folder.rglob("*.py") if file not in ignored}
     return {name for name, text in texts.items() if b"dag" in text and b"airflow" in text}
 
 

@@ -10,14 +10,18 @@ import sys
 from localcloud.__main__ import DIRECTORY, down
 from localcloud.aws import SECRET
 from localcloud.client import Client, ControlError
-from localcloud.demo import environments, runs, setting, tokens
+from localcloud.demo import cleanup, environments, runs, setting, tokens
 from localcloud.demo.report import NotAsExpected, Report
 from localcloud.demo.view import GREEN, RED, View, table
 from localcloud.deploy import DeployError
 from localcloud.installation import HUB, REGION, SPOKES, log_tail
 
-STEPS = ("deploy", "endpoints", "runs", "tokens", "teardown")
-FUNCTIONS = {"runs": "groundcrew-runs", "tokens": "groundcrew-tokens-rotate"}  # whose log explains a step
+STEPS = ("deploy", "endpoints", "runs", "tokens", "cleanup", "teardown")
+FUNCTIONS = {
+    "runs": "groundcrew-runs",
+    "tokens": "groundcrew-tokens-rotate",
+    "cleanup": "groundcrew-cleanup-step",
+}  # whose log explains a step
 
 
 def main() -> int:
@@ -69,6 +73,9 @@ def _play(view: View, report: Report, airflows: runs.Airflows) -> None:
     )
     with report.step("tokens") as step:
         tokens.rotate(place, watched, DIRECTORY / "containers", view, step)
+    view.say(f"\nCleaning the metadata database of {cleanup.NAME} of what is older than {cleanup.KEPT_DAYS} days")
+    with report.step("cleanup") as step:
+        cleanup.clean(place, airflows, watched, view, step)
     view.say(f"\nDeleting {watched[0].environment.name}")
     with report.step("teardown") as step:
         environments.delete(place, view, step, watched)

@@ -187,6 +187,7 @@ class Executions:
                 "Name": run.record["name"],
                 "RoleArn": run.role,
                 "StartTime": run.record["startDate"],
+                "RedriveCount": run.redrives,
             },
             "StateMachine": {
                 "Id": run.record["stateMachineArn"],

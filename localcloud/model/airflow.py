@@ -24,7 +24,7 @@ class Airflow:
     def __init__(self, version: str, clock: Callable[[], float], dags: Iterable[Mapping[str, Any]] = ()) -> None:
         self.version = version
         self.state = State(clock, {str(dag["dag_id"]): Dag(**dag) for dag in dags})
-        self._rest = RestV1(version, self.state) if version.startswith("2.") else RestV2(self.state)
+        self._rest = RestV1(version, self.state) if version.startswith("2.") else RestV2(self.state, version)
         self._cli = Cli(version, self.state)
         self._lock = threading.Lock()
 

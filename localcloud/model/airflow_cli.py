@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from localcloud.model import airflow_console, airflow_state
+from localcloud.model.airflow_clean import Cleaner
 from localcloud.model.airflow_state import Dag, Run, State
 
 _STATES = ("queued", "running", "success", "failed")
@@ -61,7 +62,7 @@ class Cli:
         stdout, stderr, code = "", airflow_console.warnings(self.version), 0
         try:
             args = self._parser.parse_args(shlex.split(command))
-            if args.run != self._version:
+            if args.run not in (self._version, self._clean):
                 stdout = airflow_console.log(self.version, self.state.now(), triggers=args.run == self._trigger)
             stdout += args.run(args)
         except _Exit as end:
@@ -108,9 +109,24 @@ class Cli:
             pause = dags.add_parser(name) if self._oldest else command(name, self._pause)
             pause.set_defaults(paused=paused, run=self._pause)
             pause.add_argument("dag_id")
+        if not self._old:
+            db = groups.add_parser("db").add_subparsers(dest="db_command", metavar="COMMAND", required=True)
+            clean = db.add_parser("clean")
+            clean.set_defaults(run=self._clean)
+            self._cleaner.options(clean)
         return top
 
     # ------------------------------------------------------------------ commands
+    @property
+    def _cleaner(self) -> Cleaner:
+        return Cleaner(self.version, self.state)
+
+    def _clean(self, args: Namespace) -> str:
+        code, stdout, stderr = self._cleaner.clean(args)
+        if code:
+            raise _Exit(code, stdout, stderr)
+        return stdout
+
     def _version(self, _args: Namespace) -> str:
         return f"{self.version}\n"
 

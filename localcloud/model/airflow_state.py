@@ -54,11 +54,33 @@ class Run:
         """Seconds, of a run that has ended."""
         return (self.end_date - self.start_date).total_seconds() if self.end_date and self.start_date else None
 
+    @property
+    def updated_at(self) -> dt.datetime:
+        """When it was written last."""
+        return max(time for time in (self.queued_at, self.start_date, self.end_date) if time)
+
     def record(self) -> dict[str, Any]:
         """For tests: everything as JSON, times in ISO 8601."""
         shown = {key: value for key, value in vars(self).items() if key != "dag"}
         times = {key: value.isoformat() for key, value in shown.items() if isinstance(value, dt.datetime)}
         return {"dag_id": self.dag_id, **shown, **times}
+
+
+@dataclass
+class Rows:
+    """Rows by table, each its age: the time that ``db clean`` compares."""
+
+    tables: dict[str, list[dt.datetime]] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)  # "table before", one for each table of a command
+
+
+@dataclass
+class Listed:
+    """An entry of a list that no run leads to: as it is shown, and when it was written; ``id`` sorts."""
+
+    id: int | str
+    shown: dict[str, Any]
+    time: dt.datetime | None = None
 
 
 @dataclass
@@ -68,6 +90,8 @@ class State:
     clock: Callable[[], float]
     dags: dict[str, Dag] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)  # of other tables, for `db clean`
+    lists: dict[str, list[Listed]] = field(default_factory=dict)  # Airflow 3: path -> what it lists, besides these
     _last: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
     def now(self) -> dt.datetime:

@@ -1,7 +1,7 @@
 """The REST API of Airflow 3.x (/api/v2), as far as a caller needs it who starts and follows runs.
 
-Recorded on 3.3.1; ``tests/airflow/test_double.py`` compares. Unknown query parameters are ignored, unknown members of
-a body are not.
+Recorded on 3.3.1, the lists on 3.0.6, too; ``tests/airflow/test_double.py`` and ``test_double_lists.py`` compare.
+Unknown query parameters are ignored, unknown members of a body are not.
 """
 
 import datetime as dt
@@ -11,7 +11,8 @@ from typing import Any
 
 from localcloud.model import airflow_state
 from localcloud.model import airflow_v2_checks as checks
-from localcloud.model.airflow_state import Dag, Run, State
+from localcloud.model import airflow_v2_lists as lists
+from localcloud.model.airflow_state import Dag, Listed, Run, State
 
 Answer = tuple[int, Any]
 Query = Mapping[str, Any]
@@ -32,6 +33,7 @@ class RestV2:
     """One API server."""
 
     state: State
+    version: str = "3.3.1"
 
     def answer(self, method: str, path: str, query: Query, body: Any) -> Answer:
         """Status and body; NotImplementedError for what the double does not know."""
@@ -50,6 +52,8 @@ class RestV2:
                 return self._patch_dag(dag_id, query, body)
             case "POST", ["dags", "~", "dagRuns", "list"]:
                 return self._list(body)
+            case "GET", ["dags", "~", "dagRuns", "~", "taskInstances"] if query.get("order_by") == "run_after":
+                return {"task_instances": [], "total_entries": 0}  # the double's runs have none
             case "GET", ["dags", dag_id, "dagRuns"]:
                 return self._runs(dag_id, query)
             case "POST", ["dags", dag_id, "dagRuns"]:
@@ -58,6 +62,8 @@ class RestV2:
                 return self._run(dag_id, run_id)
             case "GET", ["importErrors"]:
                 return self._import_errors(query)
+            case "GET", _ if path in lists.LISTS:
+                return lists.answer(self.version, path, self.state.lists.get(path, ()), query)
             case _:
                 raise NotImplementedError(f"{method} {path} is not part of the double")
 
@@ -171,8 +177,18 @@ class RestV2:
         states = [states] if isinstance(states, str) else states
         if any(state not in checks.STATES for state in states):
             raise checks.Problem(422, f"Invalid value for state. Valid values are {', '.join(checks.STATES)}")
-        found = airflow_state.select(self.state.of(dag_id), states=states)
-        return _collection(found, str(query.get("order_by", "id")), offset, limit)
+        bounds = [
+            (name, comparison, dt.datetime.fromisoformat(str(query[f"{name}_{comparison}"])))
+            for name in ("run_after", "updated_at")
+            for comparison in ("gte", "lte")
+            if f"{name}_{comparison}" in query
+        ]
+        found = airflow_state.select(self.state.of(dag_id), states=states, conditions=bounds)
+        order = str(query.get("order_by", "id"))
+        if order != "id":
+            return _collection(found, order, offset, limit)
+        listed = [Listed(run.id, _shown_run(run, dt.UTC), run.updated_at) for run in found]
+        return lists.answer(self.version, lists.RUNS, listed, query)
 
     def _list(self, body: Any) -> Any:
         asked = checks.read(body, checks.LIST)

@@ -30,7 +30,7 @@ _PLAIN: dict[str, tuple[Any, str, str]] = {  # Python's type, pydantic's error, 
     "number": ((int, float), "float_type", "number"),
     "bool": (bool, "bool_type", "boolean"),
 }
-_PAGE, _MOST = 50, 100  # `[api] fallback_page_limit` and `maximum_page_limit`
+_PAGE, MOST = 50, 100  # `[api] fallback_page_limit` and `maximum_page_limit`
 
 Mistake = dict[str, Any]
 
@@ -43,15 +43,15 @@ class Problem(Exception):
         self.status, self.detail = status, detail
 
 
-def page(query: Query) -> tuple[int, int]:
-    """Offset and limit of a GET; more than the most is the most, and 0 is 0."""
+def page(query: Query, most: int | None = MOST) -> tuple[int, int]:
+    """Offset and limit of a GET; more than the most, if there is one, is the most, and 0 is 0."""
     numbers, mistakes = {}, []
     for name, default in (("limit", _PAGE), ("offset", 0)):
         numbers[name], found = _natural(str(query.get(name, default)), ["query", name])
         mistakes += found
     if mistakes:
         raise Problem(422, mistakes)
-    return numbers["offset"], min(numbers["limit"], _MOST)
+    return numbers["offset"], numbers["limit"] if most is None else min(numbers["limit"], most)
 
 
 def read(body: Any, schema: Mapping[str, str]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from groundcrew.aws.cli import Output
 from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.ways.cli import CliWay
+from groundcrew.ways.seen import RunRef, Start
 from localcloud.airflow import installed
-from runs.cli import CliWay
-from runs.seen import RunRef, Start
 from tests.airflow.conftest import require
 from tests.conftest import Figure
 
@@ -110,7 +110,7 @@ def sent(version: str, asked: Asked) -> list[str]:
     ref = EnvironmentRef("222222222222", "us-east-1", "data")
     environment = Environment(ref, ref.arn("aws"), "AVAILABLE", airflow_version=version)
     way = CliWay(Roles("aws", "us-east-1", "test"), environment, cast("Locks", wire))
-    with mock.patch("runs.cli.cli.run", wire.run):
+    with mock.patch("groundcrew.ways.cli.cli.run", wire.run):
         way.start(Start(asked.ref, asked.conf, "a note"))
         way.run(asked.ref)
         way.unpause(asked.dag_id)  # which looks at the DAG, too
@@ -230,7 +230,7 @@ def test_a_logical_date_is_one(version: str, tmp_path: Path) -> None:
 def test_naive_quoting_is_caught(version: str, tmp_path: Path) -> None:
     """The control: the guide's way to paste an id into a line."""
     require(version)
-    with mock.patch("runs.cli.command", lambda *words: " ".join(words)):
+    with mock.patch("groundcrew.ways.cli.command", lambda *words: " ".join(words)):
         broken = Asked("x --conf {}", "run", {"a": 1})
         lines = [sent(version, asked)[0] for asked in (PLAIN, broken)]
     plain, found = parsed(version, lines, tmp_path)

@@ -70,6 +70,7 @@ class Terminal:
     def _environment(self, account: str) -> dict[str, str]:
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
+            **deploy.LAYERS,
             "AWS_ACCESS_KEY_ID": account,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": REGION,

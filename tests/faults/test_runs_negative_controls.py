@@ -11,12 +11,12 @@ import pytest
 
 from groundcrew.errors import GroundcrewError
 from groundcrew.events import Fact
+from groundcrew.ways.rest import RestWay
+from groundcrew.ways.seen import Start
 from localcloud.inprocess_faults import Kind
 from runs import handler
 from runs.job import Job
 from runs.order import STARTED
-from runs.rest import RestWay
-from runs.seen import Start
 from tests.faults.runs_harness import Case, Variant, cases, problems
 from tests.faults.runs_scenarios import conflict, gone, start_on_2, start_on_3
 

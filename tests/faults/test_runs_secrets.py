@@ -11,9 +11,9 @@ from unittest import mock
 import pytest
 
 from groundcrew.observability import logger
+from groundcrew.ways.words import LONGEST, quoted
 from localcloud.model.errors import AwsError
 from runs import cli
-from runs.words import LONGEST, quoted
 from tests.unit.runs.hub import Hub, open_hub
 from tests.unit.runs.secrets import SECRET, SESSION_TOKEN, told
 
@@ -120,7 +120,7 @@ def test_a_way_in_that_tells_commands_is_caught() -> None:
 
 def test_a_way_in_that_does_not_mask_is_caught() -> None:
     with (
-        mock.patch("runs.rest.quoted", lambda words, _conf: words),
+        mock.patch("groundcrew.ways.rest.quoted", lambda words, _conf: words),
         pytest.raises(AssertionError, match="correct-horse"),
         open_hub() as hub,
     ):

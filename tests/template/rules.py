@@ -39,6 +39,15 @@ def statements(template: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield name, item
 
 
+def granted(template: Template) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Statements that allow something of more than themselves: a key's own policy can only speak of that key.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+    """
+    keys = template.resources("AWS::KMS::Key")
+    return ((name, one) for name, one in statements(template) if one["Effect"] == "Allow" and name not in keys)
+
+
 def partition_is_not_written_out(template: Template) -> Violations:
     return re.findall(r".*arn:aws.*", template.text)
 
@@ -50,8 +59,7 @@ def parameters_are_described(template: Template) -> Violations:
 def actions_are_named(template: Template) -> Violations:
     return [
         f"{name}: {action}"
-        for name, statement in statements(template)
-        if statement["Effect"] == "Allow"
+        for name, statement in granted(template)
         for action in listed(statement.get("Action")) or ["NotAction"]
         if "*" in action or action == "NotAction"
     ]
@@ -60,8 +68,8 @@ def actions_are_named(template: Template) -> Violations:
 def any_resource_only_where_iam_knows_none(template: Template) -> Violations:
     return [
         f"{name}: {action}"
-        for name, statement in statements(template)
-        if statement["Effect"] == "Allow" and "*" in listed(statement.get("Resource"))
+        for name, statement in granted(template)
+        if "*" in listed(statement.get("Resource"))
         for action in listed(statement["Action"])
         if action not in NO_RESOURCE
     ]

@@ -1,13 +1,13 @@
 """Announcing facts on Groundcrew's bus."""
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from groundcrew.aws.errors import translated
 from groundcrew.aws.session import own_client
 from groundcrew.errors import TransientError
-from groundcrew.events import FACT, Fact
+from groundcrew.events import FACT, REQUEST, Fact
 
 if TYPE_CHECKING:
     from types_boto3_events import EventBridgeClient
@@ -42,3 +42,18 @@ def announce(facts: Sequence[Fact], *, bus: str, region: str) -> None:
             raise TransientError(
                 f"{answer['FailedEntryCount']} events were not taken: {', '.join(codes)}", cause=codes[0]
             )
+
+
+def ask(detail_type: str, detail: Mapping[str, Any], *, bus: str, region: str) -> None:
+    """Put a request of the hub's own on the bus, for another part of Groundcrew.
+
+    Raises:
+        TransientError: it was not taken.
+    """
+    client: EventBridgeClient = own_client("events", region)
+    entry = {"EventBusName": bus, "Source": REQUEST, "DetailType": detail_type, "Detail": json.dumps(detail)}
+    with translated(f"events:PutEvents on {bus}"):
+        answer = client.put_events(Entries=[entry])  # type: ignore[list-item]
+    if answer["FailedEntryCount"]:
+        code = answer["Entries"][0].get("ErrorCode", "Unknown")
+        raise TransientError(f"a request was not taken: {code}", cause=code)

@@ -43,6 +43,18 @@ class Locks:
             raise
         self._leave(name, holder)
 
+    def lease(self, name: str, holder: str, seconds: int) -> None:
+        """Take, or keep, a lock for longer than one invocation: ``holder`` comes back before so many seconds are over.
+
+        Raises:
+            TransientError: somebody else holds the lock.
+        """
+        self._take(name, holder, seconds)
+
+    def release(self, name: str, holder: str) -> None:
+        """Open a lock that ``holder`` may have leased."""
+        self._leave(name, holder)
+
     def _take(self, name: str, holder: str, seconds: int) -> None:
         now = time.time()
         client: DynamoDBClient = own_client("dynamodb", self.region)

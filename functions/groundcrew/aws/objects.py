@@ -138,6 +138,12 @@ class Bucket:
         with translated(f"s3:DeleteObject of {self.name}/{key}"):
             self._client().delete_object(Key=key, **chosen, **self._whose)
 
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of all objects below a prefix, in order."""
+        with translated(f"s3:ListObjectsV2 of {self.name}/{prefix}"):
+            pages = self._client().get_paginator("list_objects_v2").paginate(Prefix=prefix, **self._whose)
+            return [item["Key"] for page in pages for item in page.get("Contents") or ()]
+
     def versions(self, key: str) -> list[Listed]:
         """Every version of one object, and the marks of its deletion, in no order."""
         with translated(f"s3:ListObjectVersions of {self.name}/{key}"):

@@ -24,6 +24,7 @@ REGIONS = (REGION, SECOND_REGION)
 SCHEMAS = Path(__file__).resolve().parents[3] / "events/schemas"
 SCHEDULE = "groundcrew-sweep"
 QUEUES = (
+    "groundcrew-cleanup",
     "groundcrew-endpoints",
     "groundcrew-endpoints-routine",
     "groundcrew-run-requests",

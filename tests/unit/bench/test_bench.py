@@ -8,7 +8,7 @@ import pytest
 from bench import __main__ as command
 from bench.cold_start import compare
 from bench.lambda_process import Code, function_process
-from bench.results import FILE, Figure, NotMeasured, figure, merged, read, table, write
+from bench.results import FILE, Figure, NotMeasured, figure, kept, merged, read, table, write
 from bench.world import World, world
 
 BARE = "def handler(event, context):\n    return event\n"
@@ -29,6 +29,10 @@ def test_a_figure_is_the_median_of_its_runs_held_against_its_bar() -> None:
     assert Figure("endpoints.ratio", 1.2, "ratio", "bare", 1.15, ok=False, n=3) == MISSED
     assert (KEPT.ok, KEPT.n) == (True, 1)
     assert (PLAIN.value, PLAIN.bar, PLAIN.ok) == (1.5, None, True)
+
+
+def test_a_ratio_that_has_to_be_large_misses_its_bar_from_below() -> None:
+    assert [figure("exports.times", [value], "times", bar=25).ok for value in (24.9, 25, 30)] == [False, True, True]
 
 
 def test_a_bar_missed_by_less_than_what_is_shown_is_missed() -> None:
@@ -62,7 +66,7 @@ def test_the_table_marks_what_misses_its_bar() -> None:
 def test_the_committed_figures_belong_to_parts() -> None:
     figures = read(FILE)
     assert {one.name.partition(".")[0] for one in figures} == set(command.PARTS)
-    assert [one.ok for one in figures] == [one.bar is None or one.value <= one.bar for one in figures]
+    assert [one.ok for one in figures] == [kept(one.value, one.unit, one.bar) for one in figures]
 
 
 # ---------------------------------------------------------------------------------------------------------- the command

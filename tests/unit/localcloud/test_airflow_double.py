@@ -116,5 +116,5 @@ def test_the_answer_of_a_command_is_the_last_line(clock: Time) -> None:
 
 def test_what_the_double_does_not_know_it_says(clock: Time) -> None:
     for version in (V2, V3):
-        with pytest.raises(NotImplementedError, match="/pools"):
-            Airflow(version, clock).rest("GET", "/pools", {}, None)
+        with pytest.raises(NotImplementedError, match="/variables"):
+            Airflow(version, clock).rest("GET", "/variables", {}, None)

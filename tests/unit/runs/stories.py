@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.ways.seen import Run
 from runs.order import Order
 from runs.plan import Plan, Seen
 from runs.planner import decide, note
-from runs.seen import Run
 
 REF = EnvironmentRef("222222222222", "us-east-1", "data")
 ASKED = datetime(2026, 11, 22, 12, tzinfo=UTC)

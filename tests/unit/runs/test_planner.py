@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from groundcrew.ways.seen import Dag
 from runs.plan import UNSEEN, Begin, Confirm, Look, Plan, Reject, Wait
 from runs.planner import ENDING, LONGEST_WAIT, PATIENCE, READY, SHORTEST_WAIT, gone, is_ours, marker, note
-from runs.seen import Dag
 from tests.unit.runs.stories import ASKED, DATE, EXPIRY, LATER, foreign, next_step, order, run
 
 OLD = ASKED - timedelta(hours=1)

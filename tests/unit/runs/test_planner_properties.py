@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundcrew.environment import Environment
+from groundcrew.ways.seen import Dag, Run
 from runs.order import Order
 from runs.plan import UNSEEN, Begin, Confirm, Look, Plan, Reject, Seen, Wait
 from runs.planner import ENDING, PATIENCE, decide, is_ours, note
-from runs.seen import Dag, Run
 from tests.unit.runs.stories import ASKED, DATE, EXPIRY, environment, foreign, order, run
 
 BEFORE_ANYTHING = {"EnvironmentGone", "Off", "NotAllowed"}

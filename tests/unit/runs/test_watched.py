@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
+from groundcrew.ways.seen import RunRef
 from runs.follow import LONGEST_WAIT, LOOKS, SHORTEST_WAIT, pause
-from runs.seen import RunRef
 from runs.settings import RunSettings
 from runs.watched import Watched
 from tests.unit.runs.stories import DATE, REF, environment, order

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from groundcrew.aws.cli import LONGEST_COMMAND, Output
 from groundcrew.aws.session import Roles
 from groundcrew.errors import GroundcrewError, PermanentError, TransientError
+from groundcrew.ways.cli import CliWay, command, conf_word, objects
+from groundcrew.ways.seen import Dag, RunRef, Start
 from localcloud.model.airflow import Airflow
-from runs.cli import CliWay, command, conf_word, objects
-from runs.seen import Dag, RunRef, Start
 from tests.unit.runs.stories import ASKED, DATE, environment
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Shell:
 @contextmanager
 def open_shell(version: str = "2.10.3", dags: Any = DAGS) -> Iterator[Shell]:
     shell = Shell(Airflow(version, NOW.timestamp, dags))
-    with mock.patch("runs.cli.cli.run", shell.run):
+    with mock.patch("groundcrew.ways.cli.cli.run", shell.run):
         yield shell
 
 

@@ -8,9 +8,9 @@ from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
 from groundcrew.errors import GroundcrewError, PermanentError, TransientError
 from groundcrew.observability import logger
-from runs.cli import CliWay
-from runs.rest import RestWay
-from runs.seen import Way, WayClosed
+from groundcrew.ways.cli import CliWay
+from groundcrew.ways.rest import RestWay
+from groundcrew.ways.seen import Way, WayClosed
 
 Answer = TypeVar("Answer")
 

@@ -16,8 +16,8 @@ from groundcrew.aws.locks import Locks
 from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
 from groundcrew.errors import GroundcrewError, PermanentError, TransientError
-from runs.seen import Dag, Run, RunRef, Start
-from runs.words import quoted
+from groundcrew.ways.seen import Dag, Run, RunRef, Start
+from groundcrew.ways.words import quoted
 
 LONGEST_WORD = 120_000
 """Bytes; a single word of a command has at most 131,072 on Linux (``MAX_ARG_STRLEN``, execve(2))."""

@@ -13,8 +13,8 @@ from groundcrew.aws import airflow
 from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
-from runs.seen import Dag, Run, RunRef, Start, WayClosed
-from runs.words import quoted
+from groundcrew.ways.seen import Dag, Run, RunRef, Start, WayClosed
+from groundcrew.ways.words import quoted
 
 LONGEST_PATH = 64
 """Characters, of ``RestApiPath`` (botocore ``mwaa``); whether AWS refuses longer ones is not documented."""

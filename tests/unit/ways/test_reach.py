@@ -9,8 +9,8 @@ from groundcrew.aws.cli import StillRunning
 from groundcrew.aws.locks import Locks
 from groundcrew.aws.session import Roles
 from groundcrew.errors import AccessDenied, GroundcrewError, PermanentError, TransientError
-from runs.reach import Reach
-from runs.seen import Way, WayClosed
+from groundcrew.ways.reach import Reach
+from groundcrew.ways.seen import Way, WayClosed
 from tests.unit.runs.stories import environment
 
 NO_WAY = TransientError("no way to the web server", cause="NoWay")

@@ -1,0 +1,1 @@
+"""What reads the exports: tables, views and queries, written from the declaration."""

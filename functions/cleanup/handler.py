@@ -1,0 +1,176 @@
+"""The worker of the queue ``groundcrew-cleanup``: an event about an environment → its clean-up is begun, if due."""
+
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cleanup.converged import hours_behind
+from cleanup.order import FAILED, REQUESTED, Order, cleanup_id, period
+from cleanup.policy import Policy
+from cleanup.settings import CleanupSettings, cleanup_settings
+from groundcrew.authorization import RequestDenied, authorize, denial, require_looked_after
+from groundcrew.aws import airflow, bus, machines, parameters
+from groundcrew.aws.objects import Bucket
+from groundcrew.aws.queue import SqsQueue
+from groundcrew.aws.session import Roles
+from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.errors import NotFound, PermanentError
+from groundcrew.events import (
+    FACT,
+    MWAA,
+    OBSERVED,
+    REQUEST,
+    STATUS_CHANGE,
+    Envelope,
+    Fact,
+    environment_of,
+    validate,
+)
+from groundcrew.observability import about, count, logger, measure_hours, observed
+from groundcrew.settings import Settings, settings
+from groundcrew.work import LookAgain, work_through
+
+KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
+"""Source and type of the events that there is something to do for; the rules of ``template.yaml`` pass on no others."""
+
+READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
+"""Statuses in which Airflow can be asked (botocore ``mwaa`` ``EnvironmentStatus``)."""
+
+BUSY_SECONDS = 300
+"""How long a request waits before it looks again at an environment that is not ready."""
+
+
+@observed
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Work through a batch of events."""
+    config, more = settings(), cleanup_settings()
+    roles = Roles(config.partition, config.region, session_name="groundcrew-cleanup")
+    return work_through(event, lambda envelope: _work(envelope, config, more, roles), SqsQueue())
+
+
+def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Roles) -> LookAgain | None:
+    """Begin what is due. A request that cannot be carried out is announced; the sweep comes back by itself."""
+    ref = _accepted(envelope, config)
+    asked = envelope.source == REQUEST
+    try:
+        environment = airflow.get_environment(roles, ref)
+        name = _policy_name(environment, asked=asked)
+        if name is None:
+            return None
+        if environment.status not in READY:
+            logger.info("not ready", status=environment.status)
+            return LookAgain(BUSY_SECONDS, swept=False) if asked else None
+        parameter = f"/groundcrew/cleanup/{name}"
+        policy = Policy.read(parameters.document(parameter, config.region), parameter)
+    except NotFound as error:
+        if not asked and error.cause != "MissingPolicy":
+            return None  # deleted between the event and the look
+        _announce(config, envelope, ref, error, asked=asked)
+        raise
+    except PermanentError as error:
+        _announce(config, envelope, ref, error, asked=asked)
+        raise
+    if not asked:
+        _measure(policy, ref, envelope.time, config, more)
+        if not policy.may_run(envelope.time):
+            return None
+    order = _order(envelope, ref, name, policy)
+    machines.start(more.machine, order.name, order.as_state(), config.region)
+    return None
+
+
+def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
+    """The environment that an event is about, if the event is valid and its sender may ask."""
+    if (envelope.source, envelope.detail_type) not in KNOWN:
+        raise PermanentError(
+            f"{envelope.detail_type[:80]!r} of {envelope.source[:80]!r} is no event about clean-ups",
+            cause="UnknownEvent",
+            remedy="Find out which rule sends it: those of template.yaml do not.",
+        )
+    if envelope.source != MWAA:
+        validate(envelope)
+    ref = environment_of(envelope)
+    about(ref, _request_id(envelope) or envelope.id)
+    try:
+        authorize(envelope, ref, config.account, parameters.grants(config.region))
+    except RequestDenied as error:
+        bus.announce([denial(envelope, ref, error)], bus=config.bus, region=config.region)
+        raise
+    require_looked_after(ref, config)
+    return ref
+
+
+def _policy_name(environment: Environment, *, asked: bool) -> str | None:
+    """Nothing is cleaned without the tag: then there is none, and a request is refused."""
+    name = environment.policy_name("cleanup")
+    if name and name != "off":
+        return name
+    if not asked:
+        return None
+    raise PermanentError(
+        f"{environment.ref} has no policy for clean-ups",
+        cause="NoPolicy",
+        remedy="Tag the environment groundcrew:cleanup=<name of a policy>.",
+    )
+
+
+def _order(envelope: Envelope, ref: EnvironmentRef, name: str, policy: Policy) -> Order:
+    """The same order for the same request, and one for each of the policy's periods else; so it is begun once."""
+    if envelope.source != REQUEST:
+        began = period(envelope.time, policy.every_hours)
+        return Order(
+            environment=ref,
+            cleanup_id=cleanup_id(ref, "due", began),
+            policy=name,
+            reason="due",
+            correlation_id=envelope.id,
+            ordered_at=envelope.time,
+        )
+    request_id = _request_id(envelope)
+    return Order(
+        environment=ref,
+        cleanup_id=cleanup_id(ref, request_id or envelope.id, envelope.time),
+        policy=name,
+        reason=envelope.detail.get("reason", "asked"),
+        dry_run=envelope.detail.get("dry_run") is True,
+        request_id=request_id,
+        correlation_id=request_id or envelope.id,
+        ordered_at=envelope.time,
+    )
+
+
+def _request_id(envelope: Envelope) -> str | None:
+    found = envelope.detail.get("request_id") if envelope.source == REQUEST else None
+    return found if isinstance(found, str) else None
+
+
+def _measure(policy: Policy, ref: EnvironmentRef, now: datetime, config: Settings, more: CleanupSettings) -> None:
+    """For how long the environment is behind its policy; one that only reports never is."""
+    if policy.deletes:
+        bucket = Bucket.own(more.bucket, config.account, config.region)
+        measure_hours("CleanupBehindHours", hours_behind(bucket, ref, now))
+
+
+def _announce(config: Settings, envelope: Envelope, ref: EnvironmentRef, error: PermanentError, *, asked: bool) -> None:
+    """What stops a request is announced; what stops the sweep is counted (``Refused``), every time."""
+    if not asked:
+        return
+    request_id = _request_id(envelope)
+    detail = {
+        "cleanup_id": cleanup_id(ref, request_id or envelope.id, envelope.time),
+        "policy": "",
+        "reason": envelope.detail.get("reason", "asked"),
+        "engine": None,
+        "airflow_version": None,
+        "correlation_id": request_id or envelope.id,
+        "request_id": request_id,
+        "cause": error.cause,
+        "evidence": error.what,
+        "remedy": error.remedy,
+        "tables": {},
+        "seconds": 0,
+        "report": None,
+    }
+    bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
+    count("CleanupsFailed")

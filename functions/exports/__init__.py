@@ -1,0 +1,1 @@
+"""Exports: declared metadata of an environment, verified, in S3."""

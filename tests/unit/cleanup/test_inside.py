@@ -1,0 +1,143 @@
+"""The hub's side of clean-ups inside Airflow 2: ship, order, start once, follow, read the report."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from cleanup.inside import DAG_ID, budget
+from cleanup.policy import Policy
+from groundcrew import shipping
+from localcloud.inprocess_faults import Kind
+from localcloud.model.environment import Environment
+from tests.unit.cleanup.hub import Hub
+from tests.unit.stage import REGION, SPOKE
+
+OURS = {"groundcrew_cleanup.py": b"# a DAG"}
+CLEAN = {"log": {"examined": 2, "deleted": 2, "left": 0, "kept": None, "bytes_before": 8192, "bytes_after": 0}}
+
+
+@pytest.fixture(autouse=True)
+def dag_is_built() -> Iterator[None]:
+    with mock.patch("cleanup.inside.source", return_value=OURS):
+        yield
+
+
+def environment(hub: Hub, **more: Any) -> Environment:
+    made = hub.environment("2.10.3", dags=[{"dag_id": DAG_ID, "seconds": 600, **more}])
+    hub.exported(made)
+    return made
+
+
+def lying(hub: Hub, made: Environment, key: str) -> bytes:
+    """An object in the environment's bucket."""
+    name = made.setting("SourceBucketArn").rpartition(":")[2]
+    content = hub.stage.aws.objects.buckets[name].content(key)
+    assert content is not None
+    return content
+
+
+def reports(hub: Hub, made: Environment, content: Any) -> Any:
+    """What the run writes, once it is there."""
+
+    def write(_state: dict[str, Any]) -> bool:
+        for run in hub.airflow(made).runs():
+            where = json.loads(lying(hub, made, f"groundcrew/cleanup/{run.conf['cleanup_id']}.json"))["report"]
+            if content is not None:
+                hub.put(where["key"], content)
+        return False
+
+    return write
+
+
+def clean(hub: Hub, made: Environment, content: Any, **detail: Any) -> dict[str, Any]:
+    hub.deliver(hub.request(made, **detail))
+    hub.play(reports(hub, made, content))
+    ((said, found),) = hub.facts()
+    return {"said": said} | found
+
+
+def test_it_is_shipped_started_once_followed_and_reported(hub: Hub) -> None:
+    made = environment(hub)
+    found = clean(hub, made, {"tables": CLEAN, "converged": True})
+    assert (found["said"], found["engine"], found["converged"]) == ("Finished", "inside", True)
+    assert found["tables"] == CLEAN
+    assert lying(hub, made, "dags/groundcrew/groundcrew_cleanup.py") == b"# a DAG"
+    (run,) = hub.airflow(made).runs()
+    assert (run.dag_id, run.run_id) == (DAG_ID, f"groundcrew__{found['cleanup_id']}")
+
+
+def test_the_conf_only_names_the_order_that_lies_in_the_environments_bucket(hub: Hub) -> None:
+    made = environment(hub)
+    found = clean(hub, made, {"tables": CLEAN, "converged": True})
+    (run,) = hub.airflow(made).runs()
+    content = lying(hub, made, f"groundcrew/cleanup/{found['cleanup_id']}.json")
+    assert run.conf == {"cleanup_id": found["cleanup_id"], "sha256": hashlib.sha256(content).hexdigest()}
+    order = json.loads(content)
+    assert order["mode"] == "delete"
+    assert order["policy"]["days"] == {"default": 30}
+    assert order["covered"]["log"]["column"] == "dttm"
+    assert order["report"]["key"] == f"extracts/{SPOKE}/{REGION}/data/{found['cleanup_id']}/cleanup.json"
+    assert order["budget_seconds"] == 1800
+
+
+def test_a_dry_run_is_ordered_as_one(hub: Hub) -> None:
+    made = environment(hub)
+    found = clean(hub, made, {"tables": CLEAN, "converged": False}, dry_run=True)
+    content = lying(hub, made, f"groundcrew/cleanup/{found['cleanup_id']}.json")
+    assert json.loads(content)["mode"] == found["mode"] == "report"
+
+
+def test_a_paused_dag_is_unpaused(hub: Hub) -> None:
+    made = environment(hub, is_paused=True)
+    assert clean(hub, made, {"tables": CLEAN, "converged": True})["said"] == "Finished"
+
+
+def test_a_dag_that_airflow_does_not_see_is_waited_for_and_then_reported(hub: Hub) -> None:
+    made = hub.environment("2.10.3")
+    hub.exported(made)
+    found = clean(hub, made, None)
+    assert (found["said"], found["cause"]) == ("Failed", "DagNotSeen")
+
+
+@pytest.mark.parametrize("content", [None, {}, {"tables": []}, {"tables": {"log": 3}, "converged": True}, "text"])
+def test_a_run_without_a_report_that_can_be_read_has_failed(hub: Hub, content: Any) -> None:
+    found = clean(hub, environment(hub), content)
+    assert (found["said"], found["cause"]) == ("Failed", "NoReport")
+
+
+def test_a_run_that_failed_says_what_it_had_done(hub: Hub) -> None:
+    made = environment(hub, state="failed")
+    found = clean(hub, made, {"tables": CLEAN, "converged": False})
+    assert (found["said"], found["cause"], found["tables"]) == ("Failed", "RunFailed", CLEAN)
+
+
+@pytest.mark.parametrize("kind", [Kind.TIMED_OUT_AFTER, Kind.KILLED_AFTER])
+def test_a_start_without_an_answer_starts_no_second_run(hub: Hub, kind: Kind) -> None:
+    made = environment(hub)
+    starts = lambda attempt: str(attempt.params.get("Path", "")).endswith("/dagRuns")  # noqa: E731
+    hub.stage.aws.faults.add(kind, "airflow:InvokeRestApi", where=starts)
+    assert clean(hub, made, {"tables": CLEAN, "converged": True})["said"] == "Finished"
+    assert len(hub.airflow(made).runs()) == 1
+
+
+def test_without_the_dag_in_the_build_nothing_is_begun(hub: Hub) -> None:
+    made = environment(hub)
+    nowhere = mock.patch.object(shipping, "SOURCE", shipping.SOURCE / "nowhere")
+    with mock.patch("cleanup.inside.source", shipping.source), nowhere:
+        found = clean(hub, made, None)
+    assert (found["said"], found["cause"]) == ("Failed", "Misconfigured")
+    assert hub.airflow(made).runs() == []
+
+
+def test_a_run_ends_with_the_window() -> None:
+    window = {"from": "22:00", "until": "04:00"}
+    policy = Policy.read({"days": {"default": 30}, "window": window, "seconds_per_run": 7200}, "p")
+    at = datetime(2026, 11, 27, 3, 30, tzinfo=UTC)
+    assert budget(policy, "due", at) == 1800
+    assert budget(policy, "upgrade", at) == 7200
+    assert budget(policy, "due", at - timedelta(hours=5)) == 7200

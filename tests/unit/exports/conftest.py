@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.exports.hub import Hub, open_hub
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with open_hub() as opened:
+        yield opened
