@@ -10,14 +10,18 @@ import sys
 from localcloud.__main__ import DIRECTORY, down
 from localcloud.aws import SECRET
 from localcloud.client import Client, ControlError
-from localcloud.demo import environments, runs, setting, tokens
+from localcloud.demo import environments, exports, runs, setting, tokens
 from localcloud.demo.report import NotAsExpected, Report
 from localcloud.demo.view import GREEN, RED, View, table
 from localcloud.deploy import DeployError
 from localcloud.installation import HUB, REGION, SPOKES, log_tail
 
-STEPS = ("deploy", "endpoints", "runs", "tokens", "teardown")
-FUNCTIONS = {"runs": "groundcrew-runs", "tokens": "groundcrew-tokens-rotate"}  # whose log explains a step
+STEPS = ("deploy", "endpoints", "runs", "tokens", "exports", "teardown")
+FUNCTIONS = {
+    "exports": "groundcrew-exports-step",
+    "runs": "groundcrew-runs",
+    "tokens": "groundcrew-tokens-rotate",
+}  # whose log explains a step
 
 
 def main() -> int:
@@ -69,6 +73,9 @@ def _play(view: View, report: Report, airflows: runs.Airflows) -> None:
     )
     with report.step("tokens") as step:
         tokens.rotate(place, watched, DIRECTORY / "containers", view, step)
+    view.say("\nExporting the metadata of orders, from inside its Airflow, and of reports, through its REST API")
+    with report.step("exports") as step:
+        exports.ask(place, airflows, watched, DIRECTORY / "exports", view, step)
     view.say(f"\nDeleting {watched[0].environment.name}")
     with report.step("teardown") as step:
         environments.delete(place, view, step, watched)
