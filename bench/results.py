@@ -10,7 +10,7 @@ from typing import Any
 FILE = Path(__file__).parent / "results.json"
 
 
-AT_LEAST = ("times", "share")
+AT_LEAST = ("times", "share", "rows/s")
 """Units of what is the better the more of it there is."""
 
 

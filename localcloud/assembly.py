@@ -22,6 +22,7 @@ from localcloud.hooks import (
     invocations,
     mwaa,
     nat,
+    policy_variables,
     ram,
     s3,
     s3_encryption,
@@ -48,6 +49,7 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     delivery.install(cloud)
     schedules.install()
     s3.install(cloud)
+    policy_variables.install()
     s3_encryption.install()
     secrets.install()
     transformers.install(cloud)

@@ -51,7 +51,7 @@ def ship(order: Order, shipping: Shipping, bucket: str, owner: str, now: datetim
     """Have the DAG in the environment's folder."""
     done = shipping.ship({**source(*FILES), "place.json": place(order, bucket, owner)})
     logger.info("shipped", put=len(done.put), removed=len(done.remove), reason=done.reason)
-    return replace(order, shipped_at=now.isoformat(), next="extract", seconds=SPREAD_SECONDS if done.changes else 0)
+    return replace(order, shipped_at=now.isoformat(), next="extract", seconds=SPREAD_SECONDS if done.replaces else 0)
 
 
 def follow(order: Order, environment: Environment, reach: Reach, now: datetime, redrives: int) -> Order:
@@ -90,7 +90,7 @@ def _begin(order: Order, environment: Environment, reach: Reach, ref: RunRef, no
                 cause="DagNeverParsed",
                 remedy="Look into the log of the environment's DAG processor, then redrive the execution.",
             )
-        return replace(order, next="extract", seconds=30)
+        return replace(order, next="extract", seconds=15)
     if dag.is_paused:
         reach.ask(lambda way: way.unpause(DAG))
     conf = {"export_id": order.export_id, "tables": order.tables}

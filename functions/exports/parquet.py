@@ -77,11 +77,11 @@ class Writer:
         )
         path = self._folder / name
         try:
-            self._connection.execute(
-                f"copy (select {values} from {source}) to {_text(str(path))} (format parquet, compression zstd)"  # noqa: S608 - declared names only
-            )
+            connection = self._connection.cursor()  # of its own: parts are written side by side
+            how = "format parquet, compression zstd, compression_level 1"
+            connection.execute(f"copy (select {values} from {source}) to {_text(str(path))} ({how})")  # noqa: S608 - declared names only
             ends = f"min({_name(time)}), max({_name(time)})" if time else "null, null"
-            seen = self._connection.execute(f"select count(*), {ends} from read_parquet({_text(str(path))})").fetchone()  # noqa: S608
+            seen = connection.execute(f"select count(*), {ends} from read_parquet({_text(str(path))})").fetchone()  # noqa: S608
         except self._error as error:
             # Only the kind: the message quotes the line, which may hold anything.
             raise unreadable(f"{type(error).__name__}") from None

@@ -8,6 +8,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from groundcrew.observability import about, logger, observed
 from groundcrew.settings import settings
 
 KIND = "application/vnd.apache.parquet"
+
+AT_ONCE = 2
+"""Parts that are read side by side: a compressed one keeps one processor busy, and no more."""
 
 
 @observed
@@ -74,24 +78,31 @@ def verify(order: Order, bucket: Bucket, folder: Path) -> None:
 def _files(
     order: Order, table: Extracted, at: datetime, bucket: Bucket, writer: Writer, folder: Path
 ) -> Iterator[Written]:
-    """The Parquet of each part that has rows, one after the other."""
+    """The Parquet of each part that has rows."""
     ref = order.environment
     added = {"account": ref.account, "region": ref.region, "environment": ref.name, "export_id": order.export_id}
     name = table.table.name
-    for number, part in enumerate(table.parts):
-        file = folder / "part.csv.gz"
+
+    def write(numbered: tuple[int, Part]) -> Written:
+        number, part = numbered
+        file = folder / f"{name}-{number}.csv.gz"
         file.write_bytes(_content(bucket, part))
         written = writer.write(file, table.columns, added, at, table.time, f"{name}-{number}.parquet")
+        file.unlink()
         if written.rows != part.rows:
             raise PermanentError(
                 f"a part of {name} has {written.rows} rows, and {part.rows} were counted",
                 cause="WrongCount",
                 remedy="Ask for the export again.",
             )
-        if written.rows:
-            yield written
-        else:
-            written.path.unlink()
+        return written
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for written in pool.map(write, enumerate(table.parts)):
+            if written.rows:
+                yield written
+            else:
+                written.path.unlink()
 
 
 def _content(bucket: Bucket, part: Part) -> bytes:

@@ -58,11 +58,12 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to write and what to remove, in this order, and why."""
+    """What to write and what to remove, in this order, and why. ``replaces``: another version may be in use."""
 
     put: tuple[str, ...]
     remove: tuple[str, ...]
     reason: str
+    replaces: bool = False
 
     @property
     def changes(self) -> bool:
@@ -78,7 +79,9 @@ def plan(wanted: Index, shipped: Index, others: Index) -> Plan:
         return Plan((), (), "what is shipped is what is wanted")
     if not wanted.files:
         return Plan((), remove, "nothing is wanted here any more")
-    return Plan(put, remove, "another version was shipped" if shipped.files else "nothing was shipped yet")
+    if not shipped.files:
+        return Plan(put, remove, "nothing was shipped yet")
+    return Plan(put, remove, "another version was shipped", replaces=True)
 
 
 def source(*names: str) -> dict[str, bytes]:

@@ -10,17 +10,18 @@ import sys
 from localcloud.__main__ import DIRECTORY, down
 from localcloud.aws import SECRET
 from localcloud.client import Client, ControlError
-from localcloud.demo import cleanup, environments, runs, setting, tokens
+from localcloud.demo import cleanup, environments, exports, runs, setting, tokens
 from localcloud.demo.report import NotAsExpected, Report
 from localcloud.demo.view import GREEN, RED, View, table
 from localcloud.deploy import DeployError
 from localcloud.installation import HUB, REGION, SPOKES, log_tail
 
-STEPS = ("deploy", "endpoints", "runs", "tokens", "cleanup", "teardown")
+STEPS = ("deploy", "endpoints", "runs", "tokens", "exports", "cleanup", "teardown")
 FUNCTIONS = {
+    "cleanup": "groundcrew-cleanup-step",
+    "exports": "groundcrew-exports-step",
     "runs": "groundcrew-runs",
     "tokens": "groundcrew-tokens-rotate",
-    "cleanup": "groundcrew-cleanup-step",
 }  # whose log explains a step
 
 
@@ -73,6 +74,9 @@ def _play(view: View, report: Report, airflows: runs.Airflows) -> None:
     )
     with report.step("tokens") as step:
         tokens.rotate(place, watched, DIRECTORY / "containers", view, step)
+    view.say("\nExporting the metadata of orders, from inside its Airflow, and of reports, through its REST API")
+    with report.step("exports") as step:
+        exports.ask(place, airflows, watched, DIRECTORY / "exports", view, step)
     view.say(f"\nCleaning the metadata database of {cleanup.NAME} of what is older than {cleanup.KEPT_DAYS} days")
     with report.step("cleanup") as step:
         cleanup.clean(place, airflows, watched, view, step)

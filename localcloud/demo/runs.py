@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud import deploy
-from localcloud.airflow.running import RunningAirflow
+from localcloud.airflow.running import SAMPLES, RunningAirflow
 from localcloud.aws import Aws
 from localcloud.client import Client
 from localcloud.demo.environments import DOWNSTREAM_VERSION, Watched, upstream_version
@@ -46,9 +46,12 @@ class Airflows:
         for name, version in (("orders", upstream_version()), ("reports", DOWNSTREAM_VERSION)):
             place = directory / f"airflow-{name}"
             shutil.rmtree(place, ignore_errors=True)
+            dags = place / "dags"  # of its own: Groundcrew ships into it
+            shutil.copytree(SAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
             airflow = RunningAirflow(
                 version,
                 place,
+                dags=dags,
                 owner=owner,
                 path=[LISTENER] if name == "orders" else [],
                 environment=_of_environment(cloud, name) if name == "orders" else {},
@@ -87,6 +90,7 @@ def _of_environment(cloud: Client, name: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
         "AWS_SESSION_TOKEN": keys["SessionToken"],
         "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "2",  # what is shipped is seen at once, not within five minutes
     }
 
 

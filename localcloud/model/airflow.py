@@ -2,7 +2,7 @@
 
 It answers what a caller asks who starts and follows runs, as the version does; for the rest it says so loudly
 (NotImplementedError). It knows three tongues, those of 2.7.2, 2.10.3 and 3.3.1: another version answers like the
-nearest of them, under its own number.
+nearest of them, under its own number; of the lists of Airflow 3 it knows what 3.0, 3.2 and 3.3 do differently.
 """
 
 import threading

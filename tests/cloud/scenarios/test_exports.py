@@ -102,6 +102,7 @@ def exporting(
         "AWS_SESSION_TOKEN": session["SessionToken"],
         "AWS_ENDPOINT_URL_S3": deployment.cloud.endpoint,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "2",  # what is shipped is seen at once, not within five minutes
     }
     with ExitStack() as last:
         airflow = RunningAirflow(request.param, folder / "airflow", dags=folder / "dags", environment=variables)
