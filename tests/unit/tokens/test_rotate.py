@@ -124,9 +124,7 @@ def test_a_token_opens_no_more_than_its_binding_says(works: Works) -> None:
     held = works.held(environment)
     assert held is not None
     assert (works.opened(held["token"], "data"), works.opened(held["token"], "payroll")) == (200, 403)
-    (assumed,) = [
-        call for call in works.stage.aws.calls("sts:AssumeRole") if call.attempt.params["RoleArn"] == MINTER
-    ]
+    (assumed,) = [call for call in works.stage.aws.calls("sts:AssumeRole") if call.attempt.params["RoleArn"] == MINTER]
     assert len(assumed.attempt.params["Policy"]) < 2048
 
 
