@@ -15,7 +15,7 @@ from localcloud.model.airflow import Airflow
 from runs.request import LARGEST_CONF
 
 BARE = Path(__file__).parent / "bare"
-ROUTER, WORKER = "runs.router.handler", "runs.handler.handler"
+ROUTER, WORKER, FOLLOWER = "runs.router.handler", "runs.handler.handler", "runs.follow.handler"
 ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
 DAG = "nightly_load"
 PAIRS = 11
@@ -68,14 +68,30 @@ def _cold_starts(built: Built) -> list[Figure]:
         times = {"expires_at": (now + timedelta(hours=6)).isoformat(), "wait": False}
         order = _example("dag-run-ordered")
         order |= {"time": now.isoformat(), "detail": order["detail"] | times}
-        for name, function, handler, bare, event in (
-            ("worker", "runs", WORKER, "bare_runs.handler", order),
-            ("router", "runs-router", ROUTER, "bare_router.handler", _request()),
+        for name, function, handler, bare, message in (
+            ("worker", "runs", WORKER, "bare_runs.handler", event_message(order)),
+            ("router", "runs-router", ROUTER, "bare_router.handler", event_message(_request())),
+            ("follower", "runs-follow", FOLLOWER, "bare_runs.follow", _watched(now)),
         ):
             ours, theirs = built.function(handler), Code(BARE, bare)
-            variables, message = _variables(place, function), event_message(event)
+            variables = _variables(place, function)
             figures += compare(f"runs.{name}_cold_start", ours, theirs, place, variables, message, pairs=PAIRS)
     return figures
+
+
+def _watched(now: datetime) -> dict[str, Any]:
+    """The state in which the state machine hands a run to the follower."""
+    return {
+        "environment": {"account": SPOKE, "region": REGION, "name": "orders"},
+        "dag_id": DAG,
+        "run_id": "groundcrew__ticket-1",
+        "since": now.isoformat(),
+        "logical_date": None,
+        "request_id": "ticket-1",
+        "correlation_id": "event-1",
+        "airflow_version": "3.3.1",
+        "looks": 0,
+    }
 
 
 class Forgetful(Airflow):

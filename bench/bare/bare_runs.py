@@ -21,6 +21,24 @@ def acting(role: str, account: str) -> Any:
     )
 
 
+def announce(detail_type: str, detail: dict[str, Any]) -> None:
+    """Put a fact on the hub's bus."""
+    fact = {"EventBusName": "groundcrew", "Source": "groundcrew", "DetailType": detail_type}
+    boto3.client("events").put_events(Entries=[fact | {"Detail": json.dumps(detail)}])  # type: ignore[list-item]
+
+
+def follow(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """One look at a run, which is gone."""
+    account, name = event["environment"]["account"], event["environment"]["name"]
+    acting("observer", account).get_environment(Name=name)
+    airflow = acting("airflow", account)
+    try:
+        airflow.invoke_rest_api(Name=name, Method="GET", Path=f"/dags/{event['dag_id']}/dagRuns/{event['run_id']}")
+    except airflow.exceptions.RestApiClientException:
+        announce("DAG Run Finished", event)
+    return event
+
+
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """One message, one run."""
     order = json.loads(event["Records"][0]["body"])["detail"]
@@ -30,11 +48,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     airflow.invoke_rest_api(Name=name, Method="GET", Path=path)
     run = {"dag_run_id": order["run_id"], "conf": order["conf"], "logical_date": None}
     airflow.invoke_rest_api(Name=name, Method="POST", Path=f"{path}/dagRuns", Body=run)
-    fact = {
-        "EventBusName": "groundcrew",
-        "Source": "groundcrew",
-        "DetailType": "DAG Run Started",
-        "Detail": json.dumps(order),
-    }
-    boto3.client("events").put_events(Entries=[fact])  # type: ignore[list-item]
+    announce("DAG Run Started", order)
     return {"batchItemFailures": []}
