@@ -30,6 +30,7 @@ QUEUES = (
     "groundcrew-runs",
     "groundcrew-tokens",
     "groundcrew-token-rotations.fifo",
+    "groundcrew-exports",
 )
 
 PATIENCE_SECONDS = 25.0
