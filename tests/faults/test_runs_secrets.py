@@ -11,9 +11,9 @@ from unittest import mock
 import pytest
 
 from groundcrew.observability import logger
+from groundcrew.ways import cli
 from groundcrew.ways.words import LONGEST, quoted
 from localcloud.model.errors import AwsError
-from runs import cli
 from tests.unit.runs.hub import Hub, open_hub
 from tests.unit.runs.secrets import SECRET, SESSION_TOKEN, told
 
