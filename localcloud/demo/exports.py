@@ -22,6 +22,7 @@ from localcloud.installation import HUB, REGION, SPOKE_STACK, STACK
 
 POLICY = {"every_hours": 24, "tables": ["dag", "dag_run", "task_instance", "log", "slot_pool"]}
 PATIENCE_SECONDS = 240.0
+SETTLED_SECONDS = 70.0
 QUESTION = """
 select environment, dag_id, task_id, state, round(duration, 2) as seconds
 from current_task_instance(?) where dag_id <> 'groundcrew_export' order by environment, dag_id, task_id
@@ -34,6 +35,8 @@ def ask(setting: Setting, airflows: Airflows, watched: list[Watched], place: Pat
     environments = {one.environment.name: one.environment for one in watched}
     orders, reports = environments["orders"], environments["reports"]
     _let(setting, orders, reports)
+    # The outside engine reads nothing that is younger than a minute, because it may still change; the runs are.
+    setting.cloud.advance(SETTLED_SECONDS)
     facts = Facts(setting.aws, "demo-exports", ("groundcrew",), "Metadata Export")
     for environment in (orders, reports):
         detail = {"environment": environment.ref, "request_id": f"demo-{environment.name}"}

@@ -17,6 +17,7 @@ from localcloud import deploy
 from localcloud.__main__ import down, up
 from localcloud.aws import Aws
 from localcloud.fleet import Environment, Network, admissions
+from localcloud.installation import log_tail
 from tests.cloud.conftest import eventually
 from tests.docs.commands import DOCUMENTS, ROOT
 from tests.docs.terminal import HUB, REGION, SPOKE, Script, Terminal
@@ -168,6 +169,14 @@ def test_a_dag_run(reader: Reader) -> None:
     assert accepted["FailedEntryCount"] == 0
     (run,) = eventually(lambda: cloud.airflow_runs(orders.arn), 30)
     assert (run["run_id"], run["conf"]) == ("groundcrew__load-2026-11-22", {"day": "2026-11-22"})
+
+
+def test_an_export(reader: Reader) -> None:
+    """This one has no policy yet; what an export does is shown by ``tests/cloud/scenarios/test_exports.py``."""
+    accepted = json.loads(reader.script("README.md").type("aws events put-events", SPOKE))
+    assert accepted["FailedEntryCount"] == 0
+    log = "/aws/lambda/groundcrew-exports"
+    eventually(lambda: any("NoPolicy" in line for line in log_tail(reader.terminal.cloud, log)), 30)
 
 
 def test_routes(reader: Reader) -> None:

@@ -31,6 +31,7 @@ QUEUES = (
     "groundcrew-runs",
     "groundcrew-tokens",
     "groundcrew-token-rotations.fifo",
+    "groundcrew-exports",
 )
 
 PATIENCE_SECONDS = 120.0  # real ones; a deadline for a busy machine, not a measure
