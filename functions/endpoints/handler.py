@@ -133,9 +133,18 @@ def _acts(envelope: Envelope, config: Settings) -> bool:
 def _facts(environment: EnvironmentRef, outcome: Outcome, envelope: Envelope, config: Settings) -> list[Fact]:
     """What there is to say; nothing, most of the time."""
     plans = outcome.plans
-    if _dry(envelope) or (not config.acts and any(plan.actions for plan in plans)):
-        details = [plan.as_detail() for plan in plans]
-        return [Fact("Endpoints Planned", environment, {"status": outcome.status, "plans": details})]
+    details = [plan.as_detail() for plan in plans]
+    planned = [Fact("Endpoints Planned", environment, {"status": outcome.status, "plans": details})]
+    if _dry(envelope):
+        return planned
+    return (planned if not config.acts and any(plan.actions for plan in plans) else []) + _verdict(
+        environment, outcome, config
+    )
+
+
+def _verdict(environment: EnvironmentRef, outcome: Outcome, config: Settings) -> list[Fact]:
+    """That a person has to do something, or nobody has to do anything any more."""
+    plans = outcome.plans
     severity = _severity(outcome, config)
     if severity:
         count("EndpointsBlocked")

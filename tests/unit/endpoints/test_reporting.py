@@ -96,3 +96,13 @@ def test_mode_report_still_reports_what_is_wrong() -> None:
         stage.aws.faults.add(Kind.DENIED, "ec2:DescribeVpcEndpoints")
         stage.work(status_event(environment))
         assert stage.causes() == ["UnauthorizedOperation"]
+
+
+def test_mode_report_says_what_would_be_done_and_how_late_it_is() -> None:
+    with open_stage(replace(SETTINGS, mode="report")) as stage:
+        environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
+        stage.pass_time(5 * 3600)
+        stage.work(status_event(environment))
+        assert _planned(stage) == CREATION
+        [blocked] = stage.announced("Endpoints Blocked")
+        assert blocked["severity"] == "late"
