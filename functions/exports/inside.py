@@ -63,7 +63,7 @@ def follow(order: Order, environment: Environment, reach: Reach, now: datetime, 
     number = order.attempt + redrives * RUNS
     run_id = f"groundcrew__{order.export_id}" + (f"__{number}" if number else "")
     ref = RunRef(DAG, run_id, order.ordered_at)
-    run, _ = reach.ask(lambda way: way.run(ref))
+    run, _ = reach.ask(lambda way: way.run(ref, of_any_age=True))
     if run is None:
         return _begin(order, environment, reach, ref, now)
     logger.info("looked", run_id=run_id, state=run.state)
