@@ -1,13 +1,18 @@
 """From an event to a token in its place."""
 
 import json
-from typing import Any
+from datetime import datetime
+from unittest import mock
 
 import pytest
 
 from localcloud.inprocess_faults import Kind
-from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2, status_event
+from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2, Context, status_event
 from tests.unit.tokens.works import HOUR, MINTER, Works, about, open_works, report_only
+from tokens.binding import Binding
+from tokens.handler import handler
+from tokens.rotate import Rotation
+from tokens.token import Token
 
 OWNER = "444455556666"
 
@@ -271,19 +276,17 @@ def test_the_second_of_two_rotations_at_once_changes_nothing(works: Works) -> No
     works.look(status_event(environment))
     (order,) = works.orders()
 
-    class Between:
-        """Another rotation, between this one's look and its writing."""
+    mint = Rotation._mint
+    others = [order["MessageBody"]]
 
-        done = False
+    def late(rotation: Rotation, binding: Binding, now: datetime) -> Token:
+        """Another rotation, between this one's look and its mint."""
+        if others:
+            assert works.receive(others.pop())
+        return mint(rotation, binding, now)
 
-    def once(attempt: Any) -> bool:
-        if not Between.done:
-            Between.done = True
-            assert works.receive(order["MessageBody"])
-        return False
-
-    works.stage.aws.faults.add(Kind.DENIED, "codeartifact:GetAuthorizationToken", where=once)
-    assert not works.receive(order["MessageBody"])
+    with mock.patch.object(Rotation, "_mint", late):
+        assert not works.receive(order["MessageBody"])
     assert works.opens(environment)
     assert works.receive(order["MessageBody"], 2)
     assert works.rotated() == ["data"]
@@ -327,9 +330,6 @@ def test_an_account_that_cannot_be_searched_stops_no_other(works: Works) -> None
 
 
 def test_invoked_by_hand_it_answers_with_the_plan(works: Works) -> None:
-    from tests.unit.stage import Context
-    from tokens.handler import handler
-
     environment = works.environment()
     answer = handler(works.stage.timed(works.request(environment, dry_run=True)), Context())
     assert answer == {
