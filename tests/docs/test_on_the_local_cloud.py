@@ -124,7 +124,7 @@ def test_a_shared_vpc_and_an_environment_in_it(reader: Reader) -> None:
     example.type("sam deploy --template-file examples/shared-vpc/participant.yaml", SPOKE)
     group = deploy.outputs(reader.terminal.cloud, "analytics", SPOKE, REGION)["SecurityGroupId"]
     analytics = Environment(reader.aws, SPOKE, "analytics", reader.network(), (group,))
-    eventually(lambda: analytics.status() == "AVAILABLE", 60)
+    eventually(lambda: analytics.status() == "AVAILABLE")
     assert analytics.faults() == []
 
     (reader.terminal.folder / "my_dag.py").write_text("# a DAG\n")
@@ -140,7 +140,7 @@ def test_a_policy_and_a_plan(reader: Reader) -> None:
     assert (environment["account"], environment["region"]) == (SPOKE, REGION)
     tags = {"groundcrew:endpoints": "closed-vpc"}
     orders = Environment.create(reader.aws, SPOKE, environment["name"], reader.network(), tags=tags)
-    eventually(lambda: orders.status() == "AVAILABLE", 60)
+    eventually(lambda: orders.status() == "AVAILABLE")
     assert {protocol for protocol, _, _ in admissions(orders.groups()[0])} == {"tcp"}  # the policy: service-ports
 
     answer = json.loads(readme.type("sam remote invoke EndpointsFunction", HUB))
@@ -156,7 +156,7 @@ def test_a_request(reader: Reader) -> None:
     eventually(lambda: in_use(orders) == kept)
     accepted = json.loads(reader.script("README.md").type("aws events put-events", SPOKE))
     assert accepted["FailedEntryCount"] == 0
-    eventually(lambda: len(in_use(orders)) == len([*lost, *kept]), 30)
+    eventually(lambda: len(in_use(orders)) == len([*lost, *kept]))
 
 
 def test_a_dag_run(reader: Reader) -> None:
@@ -167,7 +167,7 @@ def test_a_dag_run(reader: Reader) -> None:
     cloud.switch(**{"mwaa.private_web_server": "open"})  # the hub is in no VPC here
     accepted = json.loads(reader.script("README.md").type("aws events put-events", SPOKE))
     assert accepted["FailedEntryCount"] == 0
-    (run,) = eventually(lambda: cloud.airflow_runs(orders.arn), 30)
+    (run,) = eventually(lambda: cloud.airflow_runs(orders.arn))
     assert (run["run_id"], run["conf"]) == ("groundcrew__load-2026-11-22", {"day": "2026-11-22"})
 
 
@@ -176,7 +176,15 @@ def test_an_export(reader: Reader) -> None:
     accepted = json.loads(reader.script("README.md").type("aws events put-events", SPOKE))
     assert accepted["FailedEntryCount"] == 0
     log = "/aws/lambda/groundcrew-exports"
-    eventually(lambda: any("NoPolicy" in line for line in log_tail(reader.terminal.cloud, log)), 30)
+    eventually(lambda: any("NoPolicy" in line for line in log_tail(reader.terminal.cloud, log)))
+
+
+def test_a_clean_up(reader: Reader) -> None:
+    """This one has no policy yet; what a clean-up does is shown by ``tests/cloud/scenarios/test_cleanup.py``."""
+    accepted = json.loads(reader.script("README.md").type("aws events put-events", SPOKE))
+    assert accepted["FailedEntryCount"] == 0
+    log = "/aws/lambda/groundcrew-cleanup"
+    eventually(lambda: any("NoPolicy" in line for line in log_tail(reader.terminal.cloud, log)))
 
 
 def test_routes(reader: Reader) -> None:
@@ -207,13 +215,13 @@ def test_a_redrive(reader: Reader) -> None:
         policy = json.dumps({**redrive, "maxReceiveCount": tries})
         sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": policy})
 
-    eventually(lambda: reader.waiting("groundcrew-endpoints") == 0, 30)
+    eventually(lambda: reader.waiting("groundcrew-endpoints") == 0)
     give_up_after(1)  # 20 tries take hours
     cloud.add_fault(role="groundcrew-observer", action="airflow:GetEnvironment", kind="error", times=1000)
     request = {"Source": SAMPLE["source"], "DetailType": SAMPLE["detail-type"]}
     request["Detail"] = json.dumps({"environment": SAMPLE["detail"]["environment"], "request_id": "redriven"})
     reader.client("events", SPOKE).put_events(Entries=[request])
-    eventually(lambda: reader.waiting(DEAD_LETTERS) == 1, 30)
+    eventually(lambda: reader.waiting(DEAD_LETTERS) == 1)
     assert cloud.faults()[0]["fired"] > 0
 
     cloud.clear_faults()  # the cause is mended
@@ -221,8 +229,8 @@ def test_a_redrive(reader: Reader) -> None:
     since = cloud.next_call()
     reader.script("docs/operations.md").type("aws sqs start-message-move-task", HUB)
     eventually(lambda: reader.waiting(DEAD_LETTERS) == 0)
-    eventually(lambda: cloud.calls(since, role="groundcrew-observer", action="airflow:GetEnvironment"), 30)
-    eventually(lambda: reader.waiting("groundcrew-endpoints") == 0, 30)
+    eventually(lambda: cloud.calls(since, role="groundcrew-observer", action="airflow:GetEnvironment"))
+    eventually(lambda: reader.waiting("groundcrew-endpoints") == 0)
 
 
 def test_a_redrive_of_runs(reader: Reader) -> None:
@@ -242,12 +250,12 @@ def test_remove(reader: Reader) -> None:
     orders = reader.orders()
     own_group = orders.describe()["NetworkConfiguration"]["SecurityGroupIds"][0]
     orders.delete()
-    eventually(lambda: orders.status() == "DELETED", 30)
+    eventually(lambda: orders.status() == "DELETED")
     example.type("sam delete --stack-name analytics", SPOKE)
     owner = reader.client("ec2")
     tagged = [{"Name": "tag-key", "Values": ["groundcrew:stack"]}]
-    eventually(lambda: owner.describe_vpc_endpoints(Filters=tagged)["VpcEndpoints"] == [], 60)
-    eventually(lambda: owner.describe_security_groups(Filters=tagged)["SecurityGroups"] == [], 60)
+    eventually(lambda: owner.describe_vpc_endpoints(Filters=tagged)["VpcEndpoints"] == [])
+    eventually(lambda: owner.describe_security_groups(Filters=tagged)["SecurityGroups"] == [])
     reader.client("ec2", SPOKE).delete_security_group(GroupId=own_group)
     example.type("sam delete --stack-name shared-vpc", HUB)
 
@@ -271,7 +279,7 @@ def test_a_whole_organization(reader: Reader) -> None:
     operations.type("aws cloudformation create-stack-set", HUB)
     operations.type("aws cloudformation create-stack-instances", HUB)
     enrolled = {SPOKE: "CURRENT", OTHER_SPOKE: "CURRENT"}  # the management account is not
-    eventually(lambda: instances() == enrolled, 30)
+    eventually(lambda: instances() == enrolled)
     summaries = json.loads(operations.type("aws cloudformation list-stack-instances", HUB))["Summaries"]
     assert {one["Account"]: one["Status"] for one in summaries} == enrolled
     for account in enrolled:
@@ -279,7 +287,7 @@ def test_a_whole_organization(reader: Reader) -> None:
     assert reader.roles(HUB) == []
 
     operations.type("aws cloudformation delete-stack-instances", HUB)
-    eventually(lambda: instances() == {}, 30)
+    eventually(lambda: instances() == {})
     operations.type("aws cloudformation delete-stack-set", HUB)
     for account in enrolled:
         assert (reader.stacks(account), reader.roles(account)) == ({}, [])

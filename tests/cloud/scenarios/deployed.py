@@ -135,11 +135,21 @@ class Deployed:
             self.release(environment)
 
     def release(self, environment: Environment) -> None:
-        """Delete the environment's own groups: refused while anything refers to them."""
+        """Delete the environment's own groups: refused while anything refers to them, as what MWAA made still may."""
         ec2 = self.aws.client("ec2", environment.account, environment.region)
         left = {group["GroupId"] for group in ec2.describe_security_groups()["SecurityGroups"]}
+
+        def gone(group_id: str) -> bool:
+            try:
+                ec2.delete_security_group(GroupId=group_id)
+            except ec2.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != "DependencyViolation":
+                    raise
+                return False
+            return True
+
         for group_id in left & set(environment.group_ids):
-            ec2.delete_security_group(GroupId=group_id)
+            self.until(lambda group_id=group_id: gone(group_id), f"{group_id} released")  # type: ignore[misc]
 
     # ------------------------------------------------------------------------------------------------- Groundcrew
     def invoke(self, function: str, event: Any, kind: str = "RequestResponse") -> Any:

@@ -17,6 +17,33 @@ REASONS = {
         "PrivateDns",
         "route53:AssociateVPCWithHostedZone",
     ): "EC2 asks for it when it makes an endpoint with private DNS; the local cloud's EC2 has no Route 53 behind it",
+    **{
+        (f"groundcrew-{role}", "UseTheKey", f"kms:{action}"): "S3 asks for it, for the bucket of exports is encrypted "
+        "with this key; on the local cloud a bucket that CloudFormation makes is not"
+        for role, actions in {
+            "cleanup": ["Decrypt", "GenerateDataKey"],
+            "cleanup-step": ["Decrypt", "GenerateDataKey"],
+            "exports": ["Decrypt"],
+            "exports-step": ["Decrypt", "GenerateDataKey"],
+            "exports-verify": ["Decrypt", "GenerateDataKey"],
+        }.items()
+        for action in actions
+    },
+    **{
+        (f"groundcrew-{role}", "Work", "sqs:ChangeMessageVisibility"): "a request that must wait, or be tried again, "
+        "hides its message; no scenario makes one"
+        for role in ("cleanup", "exports")
+    },
+    (
+        "groundcrew-exports-verify",
+        "AnnounceFacts",
+        "events:PutEvents",
+    ): "it announces an export that is not as it should be; every engine in the scenarios is right",
+    (
+        "groundcrew-exports-verify",
+        "MissParts",
+        "s3:ListBucket",
+    ): "without it S3 says of a part that is missing that it is denied; no scenario loses one",
 }
 
 

@@ -295,6 +295,7 @@ def deployed(stage: Stage, settings: Settings = SETTINGS, more: RunSettings = MO
         for module in ("handler", "follow"):
             undo.enter_context(mock.patch(f"runs.{module}.run_settings", return_value=more))
         undo.enter_context(mock.patch("runs.router.orders_url", return_value=ORDERS))
-        undo.enter_context(mock.patch("runs.handler.now", now))
+        for module in ("router", "handler"):
+            undo.enter_context(mock.patch(f"runs.{module}.now", now))
         undo.enter_context(mock.patch("groundcrew.aws.locks.time", SimpleNamespace(time=clock.now)))
         yield
