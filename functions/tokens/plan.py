@@ -1,7 +1,7 @@
 """What is to be done about an environment's token: plain values, each with its reason."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from groundcrew.environment import Environment
 from tokens.binding import Binding
@@ -92,3 +92,5 @@ def as_detail(plan: Plan) -> dict[str, Any]:
             return {"action": "deliver", "reason": reason}
         case Nothing(reason):
             return {"action": "nothing", "reason": reason}
+        case _:
+            assert_never(plan)
