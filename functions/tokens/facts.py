@@ -8,23 +8,23 @@ from groundcrew.errors import PermanentError, TransientError
 from groundcrew.events import Fact
 from tokens.binding import Binding
 from tokens.plan import Plan, Refuse, Target, as_detail
-from tokens.token import Token
+from tokens.token import Delivered
 
 REQUESTED, ORDERED = "Token Rotation Requested", "Token Rotation Ordered"
 ROTATED, FAILED, PLANNED = "Token Rotated", "Token Rotation Failed", "Token Rotation Planned"
 
 
 def rotated(
-    environment: EnvironmentRef, binding: Binding, token: Token, target: Target, reason: str, now: datetime
+    environment: EnvironmentRef, binding: Binding, known: Delivered, target: Target, reason: str, now: datetime
 ) -> Fact:
     """A new token is in place."""
     detail = {
         "binding": binding.name,
         "delivery": binding.delivery,
         "place": str(target),
-        "minted_at": token.minted_at.isoformat(),
-        "expires_at": token.expires_at.isoformat(),
-        "hours_left": round((token.expires_at - now).total_seconds() / 3600, 2),
+        "minted_at": known.minted_at.isoformat(),
+        "expires_at": known.expires_at.isoformat(),
+        "hours_left": round((known.expires_at - now).total_seconds() / 3600, 2),
         "verified": binding.verify,
         "reason": reason,
     }

@@ -78,6 +78,11 @@ class Watch:
             environment = airflow.get_environment(self._roles, ref)
         except NotFound:
             return None
+        except PermanentError as error:
+            if name := _observed(envelope):
+                self._announce(failed(ref, name, error))
+                count("TokensFailed")
+            raise
         if bound_to(environment) is None:
             return None
         asked_at = envelope.time if _forced(envelope) else None
@@ -142,6 +147,12 @@ class Watch:
 
 def _name(environment: Environment) -> str:
     return environment.policy_name("tokens") or ""
+
+
+def _observed(envelope: Envelope) -> str | None:
+    """The binding that the sweep saw on an environment; others' events are only hints."""
+    tags = envelope.detail.get("tags") or {} if envelope.source == FACT else {}
+    return None if (name := tags.get("groundcrew:tokens")) in (None, "", "off") else str(name)
 
 
 def _dry(envelope: Envelope) -> bool:

@@ -22,7 +22,7 @@ from tokens.causes import explained
 from tokens.facts import failed, rotated
 from tokens.look import Bindings, View
 from tokens.order import Order
-from tokens.plan import Deliver, Refuse, Target
+from tokens.plan import Deliver, Nothing, Refuse, Target
 from tokens.planner import unfit
 from tokens.settings import minter_arn
 from tokens.survey import Survey, Trouble
@@ -75,6 +75,9 @@ class Rotation:
         for view in views:
             if isinstance(view.plan, Refuse):
                 self.survey.troubles.append(Trouble(_error(view.plan), view.ref, view.hours_left))
+            elif (known := _delivered_before(view, order)) is not None:
+                reason = "an earlier try of this order has delivered it"
+                self.facts.append(rotated(view.ref, binding, known, view.target, reason, order.at))
         due: defaultdict[Target, list[View]] = defaultdict(list)
         for view in views:
             if isinstance(view.plan, Deliver):
@@ -90,7 +93,9 @@ class Rotation:
             return
         for where, outcome in self.survey.at_targets(due, lambda where: self._put(binding, token, due[where])):
             if outcome is None:
-                self.facts += [self._delivered(view, binding, token, order.at) for view in due[where]]
+                for view in due[where]:
+                    known = Delivered.of(token, binding, view.ref.name)
+                    self.facts.append(rotated(view.ref, binding, known, where, view.plan.reason, order.at))
             else:
                 self._troubled(due[where], outcome)
 
@@ -129,10 +134,6 @@ class Rotation:
             content = document(token, binding, known)
         self.survey.shelf(first.target).put(content, known, first.held)
 
-    @staticmethod
-    def _delivered(view: View, binding: Binding, token: Token, now: datetime) -> Fact:
-        return rotated(view.ref, binding, token, view.target, view.plan.reason, now)
-
     def _troubled(self, views: list[View], error: PermanentError | TransientError) -> None:
         self.survey.troubles += [Trouble(error, view.ref, view.hours_left) for view in views]
 
@@ -150,6 +151,12 @@ class Rotation:
             bus.announce(self.facts, bus=self.config.bus, region=self.config.region)
         if again:
             raise TransientError(again[0].what, cause=again[0].cause, remedy=again[0].remedy)
+
+
+def _delivered_before(view: View, order: Order) -> Delivered | None:
+    """The token that this order has brought already, by a try that may not have come to say so."""
+    known = view.held.delivered if view.held and isinstance(view.plan, Nothing) else None
+    return known if known and known.minted_at == order.at else None
 
 
 def _error(refusal: Refuse) -> PermanentError:

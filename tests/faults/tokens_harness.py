@@ -1,0 +1,169 @@
+"""Let one call of a rotation fail, go on as Lambda, SQS and the sweep do, and look: each environment has a token that
+opens its repositories, or it was said loudly that it has none; and nobody ever saw half a token.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from unittest import mock
+
+from localcloud.inprocess import Entry
+from localcloud.inprocess_faults import Killed, Kind, Rule
+from localcloud.model.environment import Environment
+from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2
+from tests.unit.tokens.works import HOUR, Works, open_works
+from tokens.order import TOGETHER
+from tokens.rotate import LAST_TRY
+
+Prepare = Callable[[Works], list[Environment]]
+Variant = Callable[[], AbstractContextManager[object]]
+
+READS = frozenset({Kind.THROTTLED, Kind.DENIED, Kind.KILLED_BEFORE})
+"""A call that only reads fails in three ways: try again, do not, and no more time to say anything."""
+
+
+# ------------------------------------------------------------------------------------------------------------ scenarios
+def first_token(works: Works) -> list[Environment]:
+    """Two environments in two accounts, without a token."""
+    return [works.environment("one", SPOKE), works.environment("two", SPOKE2)]
+
+
+def replaced_token(works: Works) -> list[Environment]:
+    """Each has a token that lives another three hours."""
+    fleet = first_token(works)
+    works.work(*(works.observed(one) for one in fleet))
+    works.stage.pass_time(9 * HOUR)
+    return fleet
+
+
+def shared_bucket(works: Works) -> list[Environment]:
+    """Two environments of one account, and one object for both in the hub's bucket."""
+    works.stage.aws.objects.bucket("shared-tokens", HUB, REGION)
+    works.bind(bucket={"name": "shared-tokens", "account": HUB, "region": REGION})
+    return [works.environment("one"), works.environment("two")]
+
+
+def requirements_file(works: Works) -> list[Environment]:
+    """AWS's own pattern."""
+    works.bind(delivery="requirements")
+    return [works.environment("one")]
+
+
+SCENARIOS: tuple[Prepare, ...] = (first_token, replaced_token, shared_bucket, requirements_file)
+
+
+# ---------------------------------------------------------------------------------------------------------------- cases
+@dataclass(frozen=True)
+class Case:
+    """The ``nth`` call of a scenario fails in one way."""
+
+    scenario: Prepare
+    kind: Kind
+    nth: int
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.scenario.__name__}: call {self.nth} ({self.operation}) {self.kind.value}"
+
+
+@contextmanager
+def opened() -> Iterator[Works]:
+    """One place after the other, so that the calls have an order."""
+    with mock.patch("groundcrew.places.AT_ONCE", 1), open_works() as works:
+        yield works
+
+
+@cache
+def calls(scenario: Prepare) -> tuple[Entry, ...]:
+    """The calls of a scenario without a fault."""
+    with opened() as works:
+        fleet = scenario(works)
+        since = len(works.stage.aws.journal)
+        play(works, fleet)
+        return tuple({entry.attempt.invocation: entry for entry in works.stage.aws.journal[since:]}.values())
+
+
+def cases(scenario: Prepare, kind: Kind) -> Iterator[Case]:
+    """Every call of the scenario, failing in this way."""
+    for number, call in enumerate(calls(scenario), 1):
+        if call.effect or kind in READS:
+            yield Case(scenario, kind, number, call.operation)
+
+
+def play(works: Works, fleet: list[Environment]) -> None:
+    """A sweep sees the fleet; whoever dies in between is started anew by the message that stayed."""
+    seen = [works.observed(one) for one in fleet]
+    for one in seen:
+        _until_done(lambda received, one=one: works.look(one, received=received))  # type: ignore[misc]
+    for order in works.orders():
+        works.stage.pass_time(TOGETHER)
+        if not _until_done(lambda received, body=order["MessageBody"]: works.receive(body, received)):  # type: ignore[misc]
+            works.dead.append(order["MessageBody"])
+
+
+def _until_done(work: Callable[[int], bool]) -> bool:
+    for received in range(1, LAST_TRY + 1):
+        try:
+            if work(received):
+                return True
+        except Killed:
+            continue
+    return False
+
+
+def problems(case: Case, variant: Variant = nullcontext) -> list[str]:
+    """What is not as it should be in one case; ``variant`` breaks the product for a negative control."""
+    with opened() as works:
+        fleet = case.scenario(works)
+        said = len(works.rotated())
+        rule = Rule(case.kind, nth=case.nth)
+        works.stage.aws.faults.rules.insert(0, rule)
+        with variant():
+            play(works, fleet)
+        found = [] if rule.fired else ["the fault did not fire"]
+        loud = bool(works.dead or works.failures())
+        found += [f"{one.name} has no token, and nobody said so" for one in fleet if not (loud or opens(works, one))]
+        works.stage.pass_time(15 * 60)
+        with variant():
+            play(works, fleet)
+        works.stage.pass_time(7.5 * HOUR)
+        found += [f"{one.name} has no token for hours after the next sweep" for one in fleet if not opens(works, one)]
+        found += torn(works)
+        told = set(works.rotated()[said:])
+        found += [f"{one.name}'s new token was never announced" for one in fleet if not (loud or one.name in told)]
+        return [f"{case}: {problem}" for problem in found]
+
+
+# ------------------------------------------------------------------------------------------------------------- verdicts
+def tokens_in(content: bytes) -> list[str]:
+    """The tokens that an object or a requirements file holds."""
+    if content.startswith(b"{"):
+        return [json.loads(content)["token"]]
+    return [line.split("aws:", 1)[1].split("@", 1)[0] for line in content.decode().splitlines()]
+
+
+def opens(works: Works, environment: Environment) -> bool:
+    """Whether what the environment reads opens its repository now."""
+    for bucket in works.stage.aws.objects.buckets.values():
+        for key in bucket.keys:
+            mine = bucket.owner == environment.caller.account and environment.name in f"{bucket.name}/{key}"
+            if (mine or bucket.name == "shared-tokens") and (content := bucket.content(key)):
+                return [works.opened(token) for token in tokens_in(content)] == [200]
+    return False
+
+
+def torn(works: Works) -> list[str]:
+    """Versions that were ever visible and are no whole token."""
+    found = []
+    for bucket in works.stage.aws.objects.buckets.values():
+        for key, versions in bucket.keys.items():
+            for version in versions:
+                try:
+                    whole = version.content is None or len(tokens_in(version.content)) == 1
+                except (ValueError, KeyError, IndexError):
+                    whole = False
+                if not whole:
+                    found.append(f"{bucket.name}/{key} holds half a token")
+    return found
