@@ -214,3 +214,32 @@ def test_an_unknown_schema_is_refused(conninfo: str) -> None:
         assert rows(conninfo) == before
     finally:
         query(conninfo, f"update alembic_version set version_num = '{head}'")
+
+
+@pytest.mark.parametrize(
+    ("held", "refused"),
+    [("select pg_advisory_lock(4077211907)", True), ("begin; select id from dag_run for update", False)],
+)
+def test_somebody_else_holds_a_lock(conninfo: str, held: str, refused: bool) -> None:
+    fill(conninfo, 1)
+    before = rows(conninfo)
+    kept = {"days": {"default": 1}, "export_required": False, "lock_timeout_seconds": 1}
+    with subprocess.Popen(
+        [str(installed.psql()), "-qAtX", conninfo], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write(f"{held};\n\\echo held\n")
+        other.stdin.flush()
+        while other.stdout.readline().strip() != "held":
+            assert other.poll() is None
+        if refused:
+            with pytest.raises(AssertionError, match="RefusedError"):
+                clean(conninfo, kept, {})
+        else:
+            said = clean(conninfo, {**kept, "protected_dags": ["dag[0123]"], "keep_newest": 5}, {})
+            assert not said["converged"]
+            assert "locked" in said["tables"]["dag_run"]["kept"]
+        assert rows(conninfo) == before
+        other.stdin.close()
+    assert clean(conninfo, kept, {})["tables"]["dag_run"]["deleted"] > 0
