@@ -1,0 +1,1 @@
+"""The clean-up of Airflow 2's database: which runs go (``plan``), and how they go (``act``)."""
