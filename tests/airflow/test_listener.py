@@ -77,12 +77,19 @@ def situation(stage: Stage, name: str) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("name", "loss"),
-    [("reached", None), ("slow", "ReadTimeoutError"), ("unreachable", "ConnectTimeoutError"), ("faults", None)],
+    [
+        ("reached", ()),
+        ("slow", ("ReadTimeoutError",)),
+        # The botocore of Airflow 2.7 tries a connection once more that was closed meanwhile.
+        ("unreachable", ("ConnectTimeoutError", "ConnectionClosedError")),
+        ("faults", ()),
+    ],
+    ids=["reached", "slow", "unreachable", "faults"],
 )
-def test_the_scheduler_does_not_notice_it(stage: Stage, name: str, loss: str | None, figure: Figure) -> None:
+def test_the_scheduler_does_not_notice_it(stage: Stage, name: str, loss: tuple[str, ...], figure: Figure) -> None:
     with situation(stage, name):
         calls = stage.flood(name)
-        assert not loss or eventually(lambda: stage.losses()[-1:] == [loss])
+        assert not loss or eventually(lambda: stage.losses() and stage.losses()[-1] in loss)
     assert not loss or eventually(lambda: stage.losses()[-1] == "again")
     gap = stage.longest_gap()
     waited = sum(call["waited"] for call in calls)
