@@ -10,7 +10,7 @@ from localcloud.installation import HUB, REGION
 from tests.cloud.scenarios.deployed import Deployed
 
 HERE = Path(__file__).parent
-# (role without its Region, statement, action) -> why it is granted although no scenario uses it
+# (role without its Region, statement, action) -> why it is granted although no scenario uses it, or not each time
 REASONS = {
     (
         "groundcrew-network",
@@ -58,7 +58,7 @@ def test_every_permission_is_used_or_has_a_reason(groundcrew: Deployed, request:
             role = role.removesuffix(region)
         used[role, grant["sid"], grant["action"]] += grant["used"]
     unused = {grant for grant, uses in used.items() if not uses}
-    assert unused == set(REASONS)
+    assert unused <= set(REASONS)
 
 
 def test_the_network_role_needs_its_right_to_admit(groundcrew: Deployed) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from localcloud.model.environment import Environment
-from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2
+from tests.unit.stage import REGION, SPOKE, SPOKE2
 from tests.unit.tokens.works import Works
 
 KEY = f"arn:aws:kms:{REGION}:{SPOKE}:key/1"
@@ -73,13 +73,11 @@ def test_a_bucket_in_trouble(works: Works, trouble: Callable[[Works, Environment
     assert {name for name, _ in works.failures()} == {"bad"}
 
 
-def test_a_binding_whose_domain_does_not_admit_the_minter(works: Works) -> None:
-    """A repository that the domain's owner keeps from us: the token would not open it, so the old one stays."""
-    works.domain(HUB, "data", "closed")
+def test_a_repository_that_is_missing_leaves_the_old_token(works: Works) -> None:
     environment = works.environment()
     works.work(works.observed(environment))
     before = works.held(environment)
     works.bind(repositories=["data", "missing"])
     works.work(works.observed(environment))
     assert works.held(environment) == before
-    assert len(works.failures()) == 1
+    assert works.failures() == [("data", "ResourceNotFoundException")]
