@@ -13,7 +13,7 @@ def aliases(text: str) -> list[str]:
 
     https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-stepfunctions (DefinitionProcessor)
     """
-    return [event.anchor for event in yaml.parse(text) if isinstance(event, yaml.AliasEvent)]
+    return [str(event.anchor) for event in yaml.parse(text, yaml.SafeLoader) if isinstance(event, yaml.AliasEvent)]
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
