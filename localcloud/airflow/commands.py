@@ -53,8 +53,9 @@ def serve(path: str) -> None:
     sys.modules["airflow.__main__"].cli_parser.get_parser()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    listener.bind(f"{path}.new")
     listener.listen(64)
+    os.rename(f"{path}.new", path)  # what is there answers: between `bind` and `listen` it would refuse
     while True:
         connection, _ = listener.accept()
         with connection:
