@@ -204,7 +204,7 @@ class Step:
             "covered": {table: one.as_json() for table, one in covered.items()},
         }
         key = manifests.key(order.environment, order.export_id)
-        self._bucket.put(key, json.dumps(manifest, indent=1).encode())
+        self._bucket.put(key, json.dumps(manifest).encode())  # on one line: it is a row of Athena's table exports
         tables = {name: table["rows"] for name, table in verified["tables"].items()}
         detail = order.about | {"snapshot_at": verified["snapshot_at"], "tables": tables, "manifest": key}
         fact = Fact(FINISHED, order.environment, detail)
