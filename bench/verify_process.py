@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     order = Order.read(json.loads((folder / "order.json").read_text()))
     with tempfile.TemporaryDirectory() as scratch:
         began = time.monotonic()
-        verify(order, Folder(folder), Path(scratch))  # type: ignore[arg-type] # as much of a bucket as is used
+        verify(order, Folder(folder), Path(scratch), order.ordered_at)  # type: ignore[arg-type] # as much of a bucket as is used
         seconds = time.monotonic() - began
     print(json.dumps({"seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 

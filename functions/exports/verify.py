@@ -22,6 +22,7 @@ from exports.receipt import Extracted, Part, Receipt
 from exports.settings import export_settings
 from groundcrew.aws.objects import Bucket
 from groundcrew.errors import NotFound, PermanentError
+from groundcrew.events import moment
 from groundcrew.observability import about, logger, observed
 from groundcrew.settings import settings
 
@@ -40,19 +41,21 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     with failing(order, config):
         bucket = Bucket.own(export_settings().bucket, config.account, config.region)
         with tempfile.TemporaryDirectory(prefix="export-") as folder:
-            verify(order, bucket, Path(folder))
+            verify(order, bucket, Path(folder), moment(event["now"]))
     return order.as_state() | {"next": "publish", "seconds": 0}
 
 
-def verify(order: Order, bucket: Bucket, folder: Path) -> None:
+def verify(order: Order, bucket: Bucket, folder: Path, now: datetime) -> None:
     """Read the extract, write its Parquet, and say what was written (``verified_key``), in this order.
+
+    ``now``: when the state machine came to this step.
 
     Raises:
         PermanentError: the extract is not what its receipt says, or its receipt not what was ordered.
         TransientError: S3 is in trouble.
     """
     try:
-        receipt = Receipt.read(bucket.get(f"{order.prefix}/receipt.json")[1], order)
+        receipt = Receipt.read(bucket.get(f"{order.prefix}/receipt.json")[1], order, now)
     except NotFound as error:
         raise PermanentError(error.what, cause="NoReceipt", remedy="Ask for the export again.") from error
     found: dict[str, Any] = {}
@@ -70,7 +73,7 @@ def verify(order: Order, bucket: Bucket, folder: Path) -> None:
         file = {"key": key, "rows": written.rows, "bytes": len(content), "sha256": digest}
         found[key.split("/")[1]]["files"].append(file)
         written.path.unlink()
-    said = {"export_id": order.export_id, "snapshot_at": receipt.snapshot_at.isoformat(), "tables": found}
+    said = {"export_id": order.export_id, "snapshot_at": _iso(receipt.snapshot_at), "tables": found}
     bucket.put(order.verified_key, json.dumps(said).encode())
     logger.info("verified", tables=len(found), rows=sum(one["rows"] for one in found.values()))
 
@@ -145,4 +148,4 @@ def _utc(moment: datetime) -> datetime:
 
 
 def _iso(moment: datetime) -> str:
-    return _utc(moment).isoformat()
+    return _utc(moment).astimezone(UTC).isoformat()

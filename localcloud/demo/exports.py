@@ -37,6 +37,7 @@ def ask(setting: Setting, airflows: Airflows, watched: list[Watched], place: Pat
     _let(setting, orders, reports)
     # The outside engine reads nothing that is younger than a minute, because it may still change; the runs are.
     setting.cloud.advance(SETTLED_SECONDS)
+    airflows.running["orders"].turn_clock(setting.cloud.now() - time.time())  # a snapshot is never older than its order
     facts = Facts(setting.aws, "demo-exports", ("groundcrew",), "Metadata Export")
     for environment in (orders, reports):
         detail = {"environment": environment.ref, "request_id": f"demo-{environment.name}"}

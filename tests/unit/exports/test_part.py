@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -203,6 +203,10 @@ def _rewritten(receipt: dict[str, Any], parts: dict[str, bytes], change: Any) ->
     part |= {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
 
 
+def _later(text: str, **by: float) -> str:
+    return (datetime.fromisoformat(text) + timedelta(**by)).isoformat()
+
+
 TROUBLES: dict[str, tuple[Any, str]] = {
     "a part was changed": (_longer, "CorruptPart"),
     "a part is missing": (lambda _receipt, parts: parts.pop(next(iter(parts))), "MissingPart"),
@@ -244,6 +248,30 @@ TROUBLES: dict[str, tuple[Any, str]] = {
         ),
         "BadReceipt",
     ),
+    "it says that it covers more": (
+        lambda receipt, _parts: receipt["tables"]["dag_run_note"]["window"].update(
+            until=_later(receipt["tables"]["dag_run_note"]["window"]["until"], hours=1)
+        ),
+        "BadReceipt",
+    ),
+    "it begins earlier, which it was not asked for": (
+        lambda receipt, _parts: receipt["tables"]["slot_pool"]["window"].update(
+            {"from": "2026-01-01T00:00:00+00:00", "column": "updated_at"}
+        ),
+        "BadReceipt",
+    ),
+    "its window is of another column": (
+        lambda receipt, _parts: receipt["tables"]["dag_run_note"]["window"].update(column="created_at"),
+        "BadReceipt",
+    ),
+    "a snapshot of the future": (
+        lambda receipt, _parts: receipt.update(snapshot_at=_later(receipt["snapshot_at"], minutes=6)),
+        "BadReceipt",
+    ),
+    "a snapshot from before the order": (
+        lambda receipt, _parts: receipt.update(snapshot_at=_later(receipt["snapshot_at"], minutes=-6)),
+        "BadReceipt",
+    ),
     "another environment's": (lambda receipt, _parts: receipt["environment"].update(name="other"), "BadReceipt"),
     "a table is missing": (lambda receipt, _parts: receipt["tables"].pop("slot_pool"), "BadReceipt"),
     "a part elsewhere": (
@@ -272,7 +300,7 @@ def test_what_is_not_as_it_was_said_is_no_export(hub: Hub, name: str, tmp_path: 
 
 def test_what_is_covered_is_no_younger_than_the_snapshot(hub: Hub) -> None:
     environment = hub.environment()
-    behind = hub.now() - timedelta(minutes=10)
+    behind = hub.now() - timedelta(minutes=4)  # the clock of its database
     hub.engine.spoil = lambda receipt, _parts: receipt.update(snapshot_at=behind.isoformat())
     assert hub.export(environment) == ["Succeed"]
     assert hub.manifests()[0]["covered"]["dag_run_note"]["until"] == behind.isoformat()
