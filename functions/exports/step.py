@@ -97,7 +97,7 @@ class Step:
         name = f"/groundcrew/exports/{order.policy}"
         policy = Policy.read(parameters.document(name, self._config.region), name)
         environment = self._environment()
-        last = manifests.newest(self._bucket, order.environment)
+        last = manifests.newest(self._bucket, order.environment, environment.created_at)
         ask = Ask.read(order.ask) if order.ask is not None else None
         plan = decide(environment, policy, last, ask, self._now)
         logger.info("planned", plan=type(plan).__name__, reason=plan.reason)
@@ -128,6 +128,7 @@ class Step:
             reason=plan.reason,
             engine=plan.engine,
             airflow_version=environment.airflow_version,
+            made_at=environment.created_at,
             tables=plan.windows(),
             opt_in=policy.opt_in,
             rate_share=policy.rate_share,
@@ -193,7 +194,7 @@ class Step:
                 self._bucket.head(key)
         except NotFound as error:
             raise PermanentError(error.what, cause="MissingFile", remedy="Ask for the export again.") from error
-        last = manifests.newest(self._bucket, order.environment)
+        last = manifests.newest(self._bucket, order.environment, order.made_at)
         covered = manifests.extended(last.covered if last else {}, _windows(verified))
         manifest = {
             "verified": True,

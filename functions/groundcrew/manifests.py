@@ -6,7 +6,7 @@ The newest manifest of an environment is all the state that there is: it carries
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from groundcrew.aws.objects import Bucket
@@ -71,17 +71,25 @@ def key(environment: EnvironmentRef, export_id: str) -> str:
     return f"{folder(environment)}{export_id}.json"
 
 
-def newest(bucket: Bucket, environment: EnvironmentRef) -> Manifest | None:
+def newest(bucket: Bucket, environment: EnvironmentRef, made_at: datetime | None = None) -> Manifest | None:
     """The newest one of an environment, None without any: ids sort by time.
+
+    ``made_at``: when the environment was made. What was ordered before is of another one that had its name, and another
+    database, of which this one's rows are not in any export.
 
     Raises:
         PermanentError: it cannot be read.
     """
-    keys = bucket.keys(folder(environment))
+    keys = bucket.keys(folder(environment), after=_first(environment, made_at) if made_at else "")
     if not keys:
         return None
     _, content = bucket.get(max(keys))
     return Manifest.read(content, max(keys))
+
+
+def _first(environment: EnvironmentRef, at: datetime) -> str:
+    """No manifest of what is ordered from then on has a key before this one."""
+    return f"{folder(environment)}{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def extended(covered: Coverage, windows: Mapping[str, Mapping[str, Any]]) -> dict[str, Covered]:

@@ -306,6 +306,36 @@ def test_what_is_covered_is_no_younger_than_the_snapshot(hub: Hub) -> None:
     assert hub.manifests()[0]["covered"]["dag_run_note"]["until"] == behind.isoformat()
 
 
+def test_an_environment_that_was_made_anew_begins_anew(hub: Hub) -> None:
+    former = hub.environment()
+    hub.export(former)
+    hub.stage.delete(former)
+    hub.made.clear()
+    environment = hub.environment()
+    since = hub.now().isoformat()
+    hub.stage.pass_time(600)
+    # A window of its own would go on from what was covered of the other database.
+    assert hub.export(environment, window={"from": since, "until": None}) == ["Succeed"]
+    first, second = hub.manifests()
+    assert "dag_run_note" in first["covered"]
+    assert second["covered"] == {}
+    hub.stage.pass_time(25 * 3600)
+    assert hub.deliver(hub.observed(environment))
+    assert hub.play() == ["Succeed"]
+    assert hub.manifests()[-1]["tables"]["dag_run_note"]["window"]["from"] is None
+
+
+def test_an_environment_that_was_made_anew_is_due_at_once(hub: Hub) -> None:
+    former = hub.environment()
+    hub.export(former)
+    hub.stage.delete(former)
+    hub.made.clear()
+    environment = hub.environment()
+    assert hub.deliver(hub.observed(environment))
+    assert hub.play() == ["Succeed"]
+    assert hub.manifests()[-1]["reason"] == "there is no verified export yet"
+
+
 def test_two_at_once_wait_for_each_other(hub: Hub) -> None:
     environment = hub.environment()
     Locks("groundcrew-locks", REGION).lease(f"exports/{SPOKE}/{REGION}/data", "another", 600)
