@@ -13,6 +13,7 @@ from typing import Any
 
 from exports.order import Order
 from exports.verify import verify
+from groundcrew.aws.objects import Stored
 
 
 class Folder:
@@ -24,10 +25,11 @@ class Folder:
     def get(self, key: str) -> tuple[None, bytes]:
         return None, (self._path / key).read_bytes()
 
-    def put(self, key: str, content: bytes, **_more: Any) -> None:
+    def put(self, key: str, content: bytes, **_more: Any) -> Stored:
         file = self._path / key
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+        return Stored(key, None, etag="")
 
 
 def main(folder: Path) -> None:

@@ -184,16 +184,21 @@ class Step:
         """Write the manifest, which makes an export of what was verified, and announce it.
 
         Raises:
-            PermanentError: what was written is not there any more.
+            PermanentError: what was written is not there any more, or something else is.
         """
         order = self._order
         try:
             verified = json.loads(self._bucket.get(order.verified_key)[1])
-            files = [file["key"] for table in verified["tables"].values() for file in table["files"]]
-            for key in files:
-                self._bucket.head(key)
+            files = [file for table in verified["tables"].values() for file in table["files"]]
+            changed = [file["key"] for file in files if self._bucket.head(file["key"]).etag != file["etag"]]
         except NotFound as error:
             raise PermanentError(error.what, cause="MissingFile", remedy="Ask for the export again.") from error
+        if changed:
+            raise PermanentError(
+                f"{', '.join(changed)[:500]} was written again since it was verified",
+                cause="ChangedFile",
+                remedy="Ask for the export again; if it comes back, look who else writes into the bucket of exports.",
+            )
         last = manifests.newest(self._bucket, order.environment, order.made_at)
         covered = manifests.extended(last.covered if last else {}, _windows(verified))
         manifest = {

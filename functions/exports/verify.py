@@ -68,9 +68,9 @@ def verify(order: Order, bucket: Bucket, folder: Path, now: datetime) -> None:
             found[table.table.name] = _said(table, files)
     for key, written in uploads:
         content = written.path.read_bytes()
-        bucket.put(key, content, content_type=KIND)
+        etag = bucket.put(key, content, content_type=KIND).etag
         digest = hashlib.sha256(content).hexdigest()
-        file = {"key": key, "rows": written.rows, "bytes": len(content), "sha256": digest}
+        file = {"key": key, "rows": written.rows, "bytes": len(content), "sha256": digest, "etag": etag}
         found[key.split("/")[1]]["files"].append(file)
         written.path.unlink()
     said = {"export_id": order.export_id, "snapshot_at": _iso(receipt.snapshot_at), "tables": found}

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from groundcrew.aws.locks import Locks
+from groundcrew.aws.objects import Bucket
+from localcloud.inprocess_faults import Kind
 from tests.unit.exports.hub import BUCKET, Hub
-from tests.unit.stage import REGION, SPOKE
+from tests.unit.stage import HUB, REGION, SPOKE
 
 
 def test_the_first_export_carries_everything_and_says_so(hub: Hub, tmp_path: Path) -> None:
@@ -296,6 +299,30 @@ def test_what_is_not_as_it_was_said_is_no_export(hub: Hub, name: str, tmp_path: 
     hub.engine.spoil = lambda _receipt, _parts: None
     assert hub.export(environment, request_id="again") == ["Succeed"]
     assert hub.view(tmp_path) == {1: "first", 2: "second"}
+
+
+@pytest.mark.parametrize(
+    ("happens", "cause"),
+    [
+        (lambda hub, key: hub.put(key, hub.content(key)[:-1] + b"?"), "ChangedFile"),
+        (lambda hub, key: hub.put(key, b""), "ChangedFile"),
+        (lambda _hub, key: Bucket.own(BUCKET, HUB, REGION).delete(key), "MissingFile"),
+    ],
+)
+def test_what_is_not_there_as_it_was_verified_gets_no_manifest(
+    hub: Hub, happens: Callable[[Hub, str], None], cause: str
+) -> None:
+    environment = hub.environment()
+    hub.note(1, "one")
+    denied = hub.stage.aws.faults.add(Kind.DENIED, "s3:HeadObject")
+    assert hub.export(environment) == ["Publish"]
+    assert denied.fired
+    hub.facts()
+    happens(hub, hub.keys("tables/dag_run_note/")[0])
+    assert hub.redrive() == "Publish"
+    ((said, failed),) = hub.facts()
+    assert (said, failed["cause"], hub.manifests()) == ("Failed", cause, [])
+    assert hub.export(environment) == ["Succeed"]
 
 
 def test_what_is_covered_is_no_younger_than_the_snapshot(hub: Hub) -> None:
