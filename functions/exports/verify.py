@@ -7,7 +7,6 @@ value against the type of its column.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +61,7 @@ def verify(order: Order, bucket: Bucket, folder: Path, now: datetime) -> None:
     uploads: list[tuple[str, Written]] = []
     with Writer(folder) as writer:
         for table in receipt.tables:
-            files = list(_files(order, table, receipt.snapshot_at, bucket, writer, folder))
+            files = _files(order, table, receipt.snapshot_at, bucket, writer, folder)
             keys = _keys(order, table, receipt.snapshot_at, files)
             uploads += zip(keys, files, strict=True)
             found[table.table.name] = _said(table, files)
@@ -78,10 +77,8 @@ def verify(order: Order, bucket: Bucket, folder: Path, now: datetime) -> None:
     logger.info("verified", tables=len(found), rows=sum(one["rows"] for one in found.values()))
 
 
-def _files(
-    order: Order, table: Extracted, at: datetime, bucket: Bucket, writer: Writer, folder: Path
-) -> Iterator[Written]:
-    """The Parquet of each part that has rows."""
+def _files(order: Order, table: Extracted, at: datetime, bucket: Bucket, writer: Writer, folder: Path) -> list[Written]:
+    """The Parquet of each part that has rows; of a table without any, one file that says so."""
     ref = order.environment
     added = {"account": ref.account, "region": ref.region, "environment": ref.name, "export_id": order.export_id}
     name = table.table.name
@@ -101,11 +98,11 @@ def _files(
         return written
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for written in pool.map(write, enumerate(table.parts)):
-            if written.rows:
-                yield written
-            else:
-                written.path.unlink()
+        written = list(pool.map(write, enumerate(table.parts)))
+    kept = [file for file in written if file.rows] or written[:1]
+    for file in set(written) - set(kept):
+        file.path.unlink()
+    return kept
 
 
 def _content(bucket: Bucket, part: Part) -> bytes:

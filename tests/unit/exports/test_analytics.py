@@ -118,6 +118,12 @@ def test_a_table_that_is_exported_whole_and_has_become_empty_is_empty(environmen
     assert reader.rows("pool", "slot_pool") == [("new",)]
 
 
+def test_a_table_that_never_had_a_row_has_a_view_without_one(reader: Reader) -> None:
+    reader.hub.engine.pools = []
+    assert reader.hub.export(reader.hub.environment()) == ["Succeed"]
+    assert reader.rows("pool", "slot_pool") == reader.rows("content", "dag_run_note") == []
+
+
 def test_what_was_never_published_is_not_shown(environment: Environment, reader: Reader) -> None:
     hub = reader.hub
     hub.stage.pass_time(3600)
