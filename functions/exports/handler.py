@@ -71,7 +71,8 @@ def _work(envelope: Envelope, config: Settings, more: ExportSettings, roles: Rol
     if order:
         machines.start(more.machine, f"asked-{order.export_id}", order.as_state(), config.region)
         return None
-    last = manifests.newest(Bucket.own(more.bucket, config.account, config.region), ref, environment.created_at)
+    bucket = Bucket.own(more.bucket, config.account, config.region)
+    last = manifests.newest(bucket, ref, environment.created_at, envelope.time)
     measure("ExportLagSchedules", lag(policy, environment, last, envelope.time))
     if environment.status not in READY or (last and not overdue(policy, environment, last, envelope.time)):
         logger.info("nothing to do", status=environment.status)

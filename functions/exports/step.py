@@ -97,7 +97,7 @@ class Step:
         name = f"/groundcrew/exports/{order.policy}"
         policy = Policy.read(parameters.document(name, self._config.region), name)
         environment = self._environment()
-        last = manifests.newest(self._bucket, order.environment, environment.created_at)
+        last = manifests.newest(self._bucket, order.environment, environment.created_at, self._now)
         ask = Ask.read(order.ask) if order.ask is not None else None
         plan = decide(environment, policy, last, ask, self._now)
         logger.info("planned", plan=type(plan).__name__, reason=plan.reason)
@@ -199,7 +199,7 @@ class Step:
                 cause="ChangedFile",
                 remedy="Ask for the export again; if it comes back, look who else writes into the bucket of exports.",
             )
-        last = manifests.newest(self._bucket, order.environment, order.made_at)
+        last = manifests.newest(self._bucket, order.environment, order.made_at, self._now)
         covered = manifests.extended(last.covered if last else {}, _windows(verified))
         manifest = {
             "verified": True,

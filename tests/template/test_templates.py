@@ -50,6 +50,15 @@ def test_duckdb_is_built_for_the_function_that_uses_it_whatever_the_others_run_o
     assert users == {"ExportsVerifyFunction": {"Ref": "VerifyRuntime"}}
 
 
+def test_manifests_never_expire() -> None:
+    """What is covered, and what the views show, is read from them."""
+    bucket = Template.read(ROOT / "template.yaml").body["Resources"]["ExportsBucket"]["Properties"]
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    expiring = [rule.get("Prefix", "") for rule in rules if "ExpirationInDays" in rule]
+    assert expiring
+    assert [prefix for prefix in expiring if "manifests/".startswith(prefix)] == []
+
+
 def test_no_code_writes_the_partition_out() -> None:
     code = [*ROOT.glob("functions/**/*.py"), *ROOT.glob("functions/**/*.json")]
     assert code
