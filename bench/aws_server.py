@@ -1,6 +1,7 @@
 """AWS for a function's process: the model behind a plain HTTP endpoint, without IAM, the same for all who ask."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -97,7 +98,7 @@ def event_message(*events: Mapping[str, Any]) -> dict[str, Any]:
             "body": json.dumps(event),
             "attributes": {
                 "ApproximateReceiveCount": "1",
-                "SentTimestamp": "1545082649183",
+                "SentTimestamp": str(int(time.time() * 1000)),
                 "SenderId": "AIDAIENQZJOLO23YVJ4VO",
                 "ApproximateFirstReceiveTimestamp": "1545082649185",
             },

@@ -188,7 +188,7 @@ def _batch(body: str, queue_arn: str) -> dict[str, Any]:
         "messageId": "message-1",
         "receiptHandle": "handle-1",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": "1"},
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))},
         "eventSourceARN": queue_arn,
     }
     return {"Records": [record]}

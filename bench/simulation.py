@@ -150,7 +150,7 @@ class Simulation:
             "messageId": handle,
             "receiptHandle": handle,
             "body": json.dumps(message.event),
-            "attributes": {"ApproximateReceiveCount": str(message.received)},
+            "attributes": {"ApproximateReceiveCount": str(message.received), "SentTimestamp": self.stage.queued()},
             "eventSourceARN": source.arn,
         }
 

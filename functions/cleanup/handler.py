@@ -6,10 +6,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cleanup.converged import hours_behind
-from cleanup.order import FAILED, REQUESTED, Order, cleanup_id, period
+from cleanup.order import FAILED, REQUESTED, Order, period
 from cleanup.policy import Policy
 from cleanup.settings import CleanupSettings, cleanup_settings
-from groundcrew.authorization import RequestDenied, authorize, denial, require_looked_after
+from groundcrew.accept import accepted, swept_policy
 from groundcrew.aws import airflow, bus, machines, parameters
 from groundcrew.aws.objects import Bucket
 from groundcrew.aws.queue import SqsQueue
@@ -24,10 +24,9 @@ from groundcrew.events import (
     STATUS_CHANGE,
     Envelope,
     Fact,
-    environment_of,
-    validate,
 )
-from groundcrew.observability import about, count, logger, measure_hours, observed
+from groundcrew.jobs import asked_name, job_id
+from groundcrew.observability import count, logger, measure_hours, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.work import LookAgain, work_through
 
@@ -51,8 +50,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Roles) -> LookAgain | None:
     """Begin what is due. A request that cannot be carried out is announced; the sweep comes back by itself."""
-    ref = _accepted(envelope, config)
+    ref = accepted(envelope, KNOWN, config)
     asked = envelope.source == REQUEST
+    name = swept_policy(envelope, "cleanup")
     try:
         environment = airflow.get_environment(roles, ref)
         name = _policy_name(environment, asked=asked)
@@ -66,39 +66,19 @@ def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Ro
     except NotFound as error:
         if not asked and error.cause != "MissingPolicy":
             return None  # deleted between the event and the look
-        _announce(config, envelope, ref, error, asked=asked)
+        _announce(config, envelope, ref, error, name)
         raise
     except PermanentError as error:
-        _announce(config, envelope, ref, error, asked=asked)
+        _announce(config, envelope, ref, error, name)
         raise
     if not asked:
-        _measure(policy, ref, envelope.time, config, more)
-        if not policy.may_run(envelope.time):
+        _measure(policy, ref, envelope.now, config, more)
+        if not policy.may_run(envelope.now):
             return None
     order = _order(envelope, ref, name, policy)
-    machines.start(more.machine, order.name, order.as_state(), config.region)
+    name = asked_name(ref, envelope.correlation_id) if asked else f"due-{order.cleanup_id}"
+    machines.start(more.machine, name, order.as_state(), config.region)
     return None
-
-
-def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
-    """The environment that an event is about, if the event is valid and its sender may ask."""
-    if (envelope.source, envelope.detail_type) not in KNOWN:
-        raise PermanentError(
-            f"{envelope.detail_type[:80]!r} of {envelope.source[:80]!r} is no event about clean-ups",
-            cause="UnknownEvent",
-            remedy="Find out which rule sends it: those of template.yaml do not.",
-        )
-    if envelope.source != MWAA:
-        validate(envelope)
-    ref = environment_of(envelope)
-    about(ref, _request_id(envelope) or envelope.id)
-    try:
-        authorize(envelope, ref, config.account, parameters.grants(config.region))
-    except RequestDenied as error:
-        bus.announce([denial(envelope, ref, error)], bus=config.bus, region=config.region)
-        raise
-    require_looked_after(ref, config)
-    return ref
 
 
 def _policy_name(environment: Environment, *, asked: bool) -> str | None:
@@ -118,31 +98,25 @@ def _policy_name(environment: Environment, *, asked: bool) -> str | None:
 def _order(envelope: Envelope, ref: EnvironmentRef, name: str, policy: Policy) -> Order:
     """The same order for the same request, and one for each of the policy's periods else; so it is begun once."""
     if envelope.source != REQUEST:
-        began = period(envelope.time, policy.every_hours)
+        began = period(envelope.now, policy.every_hours)
         return Order(
             environment=ref,
-            cleanup_id=cleanup_id(ref, "due", began),
+            cleanup_id=job_id(ref, "due", began),
             policy=name,
             reason="due",
             correlation_id=envelope.id,
-            ordered_at=envelope.time,
+            ordered_at=envelope.now,
         )
-    request_id = _request_id(envelope)
     return Order(
         environment=ref,
-        cleanup_id=cleanup_id(ref, request_id or envelope.id, envelope.time),
+        cleanup_id=job_id(ref, envelope.correlation_id, envelope.now),
         policy=name,
         reason=envelope.detail.get("reason", "asked"),
-        dry_run=envelope.detail.get("dry_run") is True,
-        request_id=request_id,
-        correlation_id=request_id or envelope.id,
-        ordered_at=envelope.time,
+        dry_run=envelope.dry_run,
+        request_id=envelope.request_id,
+        correlation_id=envelope.correlation_id,
+        ordered_at=envelope.now,
     )
-
-
-def _request_id(envelope: Envelope) -> str | None:
-    found = envelope.detail.get("request_id") if envelope.source == REQUEST else None
-    return found if isinstance(found, str) else None
 
 
 def _measure(policy: Policy, ref: EnvironmentRef, now: datetime, config: Settings, more: CleanupSettings) -> None:
@@ -152,19 +126,21 @@ def _measure(policy: Policy, ref: EnvironmentRef, now: datetime, config: Setting
         measure_hours("CleanupBehindHours", hours_behind(bucket, ref, now))
 
 
-def _announce(config: Settings, envelope: Envelope, ref: EnvironmentRef, error: PermanentError, *, asked: bool) -> None:
-    """What stops a request is announced; what stops the sweep is counted (``Refused``), every time."""
-    if not asked:
+def _announce(
+    config: Settings, envelope: Envelope, ref: EnvironmentRef, error: PermanentError, policy: str | None
+) -> None:
+    """What stops a request is announced, and what keeps an environment with a policy from ever being due."""
+    asked = envelope.source == REQUEST
+    if not asked and policy is None:
         return
-    request_id = _request_id(envelope)
-    detail = {
-        "cleanup_id": cleanup_id(ref, request_id or envelope.id, envelope.time),
-        "policy": "",
-        "reason": envelope.detail.get("reason", "asked"),
+    detail: dict[str, Any] = {
+        "cleanup_id": job_id(ref, envelope.correlation_id, envelope.now),
+        "policy": policy or "",
+        "reason": envelope.detail.get("reason", "asked") if asked else "due",
         "engine": None,
         "airflow_version": None,
-        "correlation_id": request_id or envelope.id,
-        "request_id": request_id,
+        "correlation_id": envelope.correlation_id,
+        "request_id": envelope.request_id,
         "cause": error.cause,
         "evidence": error.what,
         "remedy": error.remedy,
@@ -174,3 +150,5 @@ def _announce(config: Settings, envelope: Envelope, ref: EnvironmentRef, error: 
     }
     bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
     count("CleanupsFailed")
+    if not asked:
+        count("PoliciesUnusable")

@@ -101,7 +101,7 @@ class Inside:
     def _placed(self, order: bytes) -> bytes:
         """The order as it lies in the environment's bucket: what an earlier try has put there stays."""
         ref, key = self.environment.ref, f"groundcrew/cleanup/{self.order.cleanup_id}.json"
-        mine = Bucket.of_spoke(self.roles, Role("courier", ref.account, ref.region), self.environment.bucket)
+        mine = Bucket.of_spoke(self.roles, Role("shipper", ref.account, ref.region), self.environment.bucket)
         try:
             mine.put(key, order, only_new=True)
         except AlreadyExists:

@@ -1,6 +1,5 @@
 """A clean-up of one environment, as its state machine carries it from step to step."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -45,11 +44,6 @@ class Order:
     seconds: int = 0
 
     @property
-    def name(self) -> str:
-        """Of its execution: once per order."""
-        return f"cleanup-{self.cleanup_id}"
-
-    @property
     def about(self) -> dict[str, Any]:
         """How facts name it, besides its environment."""
         keys = ("cleanup_id", "policy", "reason", "engine", "airflow_version", "correlation_id", "request_id")
@@ -78,12 +72,6 @@ class Order:
             "ordered_at": datetime.fromisoformat(state["ordered_at"]),
         }
         return cls(**(known | about))
-
-
-def cleanup_id(environment: EnvironmentRef, what: str, at: datetime) -> str:
-    """Sorts by time, and is the same for the same thing asked of the same environment."""
-    digest = hashlib.sha256(f"{environment}/{what}".encode()).hexdigest()[:8]
-    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"
 
 
 def period(now: datetime, every_hours: int) -> datetime:

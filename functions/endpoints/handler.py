@@ -10,8 +10,8 @@ from endpoints.causes import explained
 from endpoints.plan import Finding
 from endpoints.planner import WAITING
 from endpoints.reconcile import Outcome, Reconciler
-from groundcrew.authorization import RequestDenied, authorize, denial, require_looked_after
-from groundcrew.aws import bus, parameters
+from groundcrew.accept import accepted
+from groundcrew.aws import bus
 from groundcrew.aws.queue import SqsQueue
 from groundcrew.aws.session import Roles
 from groundcrew.environment import EnvironmentRef
@@ -26,10 +26,8 @@ from groundcrew.events import (
     STATUS_CHANGE,
     Envelope,
     Fact,
-    environment_of,
-    validate,
 )
-from groundcrew.observability import about, count, logger, observed
+from groundcrew.observability import count, logger, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.work import LookAgain, refuse, work_through
 
@@ -70,11 +68,11 @@ def _from_queue(envelope: Envelope, reconciler: Reconciler) -> LookAgain | None:
 def _reconcile(envelope: Envelope, reconciler: Reconciler) -> Outcome:
     """Observe, plan, act, announce; what cannot be done is announced with its remedy."""
     config = reconciler.settings
-    environment = _accepted(envelope, config)
+    environment = accepted(envelope, KNOWN, config)
     try:
-        outcome = reconciler.plan(environment, envelope.time, _leftovers(envelope, config))
+        outcome = reconciler.plan(environment, envelope.now, _leftovers(envelope, config))
     except PermanentError as error:
-        if not _dry(envelope):
+        if not envelope.dry_run:
             seen = Outcome(reconciler.status, (), reconciler.pending_for, refused=(Finding.of(explained(error)),))
             _announce(config, *_facts(environment, seen, envelope, config))
         raise explained(error) from error
@@ -88,32 +86,6 @@ def _reconcile(envelope: Envelope, reconciler: Reconciler) -> Outcome:
     return outcome
 
 
-def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
-    """The environment that an event is about, if the event is valid and its sender may ask.
-
-    Raises:
-        PermanentError: it is not; then nothing is done, and only a denied request is announced.
-    """
-    if (envelope.source, envelope.detail_type) not in KNOWN:
-        raise PermanentError(
-            f"{envelope.detail_type[:80]!r} of {envelope.source[:80]!r} is no event about endpoints",
-            cause="UnknownEvent",
-            remedy="Find out which rule sends it: those of template.yaml do not.",
-        )
-    if envelope.source != MWAA:
-        validate(envelope)
-    environment = environment_of(envelope)
-    request_id = envelope.detail.get("request_id") if envelope.source == REQUEST else None
-    about(environment, request_id or envelope.id)
-    try:
-        authorize(envelope, environment, config.account, parameters.grants(config.region))
-    except RequestDenied as error:
-        _announce(config, denial(envelope, environment, error))
-        raise
-    require_looked_after(environment, config)
-    return environment
-
-
 def _leftovers(envelope: Envelope, config: Settings) -> tuple[str, ...]:
     """Accounts that the sweep names, of those that are looked after; MWAA's own event names none, for nobody vouches
     for its detail.
@@ -122,12 +94,8 @@ def _leftovers(envelope: Envelope, config: Settings) -> tuple[str, ...]:
     return tuple(account for account in named if account in config.spoke_accounts)
 
 
-def _dry(envelope: Envelope) -> bool:
-    return envelope.source == REQUEST and envelope.detail.get("dry_run") is True
-
-
 def _acts(envelope: Envelope, config: Settings) -> bool:
-    return config.acts and not _dry(envelope)
+    return config.acts and not envelope.dry_run
 
 
 def _facts(environment: EnvironmentRef, outcome: Outcome, envelope: Envelope, config: Settings) -> list[Fact]:
@@ -135,7 +103,7 @@ def _facts(environment: EnvironmentRef, outcome: Outcome, envelope: Envelope, co
     plans = outcome.plans
     details = [plan.as_detail() for plan in plans]
     planned = [Fact("Endpoints Planned", environment, {"status": outcome.status, "plans": details})]
-    if _dry(envelope):
+    if envelope.dry_run:
         return planned
     return (planned if not config.acts and any(plan.actions for plan in plans) else []) + _verdict(
         environment, outcome, config

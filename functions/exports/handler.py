@@ -6,12 +6,12 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from exports.ask import REQUESTED, Ask
-from exports.order import FAILED, Order, digest, export_id
+from exports.order import FAILED, Order
 from exports.planner import READY, lag, overdue
 from exports.policy import Policy
 from exports.settings import ExportSettings, export_settings
 from groundcrew import manifests
-from groundcrew.authorization import RequestDenied, authorize, denial, require_looked_after
+from groundcrew.accept import accepted, swept_policy
 from groundcrew.aws import airflow, bus, machines, parameters
 from groundcrew.aws.objects import Bucket
 from groundcrew.aws.queue import SqsQueue
@@ -26,10 +26,9 @@ from groundcrew.events import (
     STATUS_CHANGE,
     Envelope,
     Fact,
-    environment_of,
-    validate,
 )
-from groundcrew.observability import about, count, logger, measure, observed
+from groundcrew.jobs import asked_name, digest, job_id
+from groundcrew.observability import count, logger, measure, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.shipping import Shipping
 from groundcrew.work import LookAgain, work_through
@@ -48,8 +47,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _work(envelope: Envelope, config: Settings, more: ExportSettings, roles: Roles) -> LookAgain | None:
     """Begin what is asked for or due. A request that cannot be is announced; the sweep comes back by itself."""
-    ref = _accepted(envelope, config)
+    ref = accepted(envelope, KNOWN, config)
     asked = envelope.source == REQUEST
+    name = swept_policy(envelope, "exports")
     try:
         environment = airflow.get_environment(roles, ref)
         name = _policy_name(environment, asked=asked)
@@ -63,44 +63,23 @@ def _work(envelope: Envelope, config: Settings, more: ExportSettings, roles: Rol
     except NotFound as error:
         if not asked and error.cause != "MissingPolicy":
             return None  # deleted between the event and the look
-        _announce(config, envelope, ref, error, asked=asked)
+        _announce(config, envelope, ref, error, name)
         raise
     except PermanentError as error:
-        _announce(config, envelope, ref, error, asked=asked)
+        _announce(config, envelope, ref, error, name)
         raise
     if order:
-        machines.start(more.machine, f"asked-{order.export_id}", order.as_state(), config.region)
+        machines.start(more.machine, asked_name(ref, envelope.correlation_id), order.as_state(), config.region)
         return None
     bucket = Bucket.own(more.bucket, config.account, config.region)
-    last = manifests.newest(bucket, ref, environment.created_at, envelope.time)
-    measure("ExportLagSchedules", lag(policy, environment, last, envelope.time))
-    if environment.status not in READY or (last and not overdue(policy, environment, last, envelope.time)):
+    last = manifests.newest(bucket, ref, environment.created_at, envelope.now)
+    measure("ExportLagSchedules", lag(policy, environment, last, envelope.now))
+    if environment.status not in READY or (last and not overdue(policy, environment, last, envelope.now)):
         logger.info("nothing to do", status=environment.status)
         return None
     order = _due(envelope, ref, name)
-    machines.start(more.machine, _slot(ref, last, envelope.time), order.as_state(), config.region)
+    machines.start(more.machine, _slot(ref, last, envelope.now), order.as_state(), config.region)
     return None
-
-
-def _accepted(envelope: Envelope, config: Settings) -> EnvironmentRef:
-    """The environment that an event is about, if the event is valid and its sender may ask."""
-    if (envelope.source, envelope.detail_type) not in KNOWN:
-        raise PermanentError(
-            f"{envelope.detail_type[:80]!r} of {envelope.source[:80]!r} is no event about exports",
-            cause="UnknownEvent",
-            remedy="Find out which rule sends it: those of template.yaml do not.",
-        )
-    if envelope.source != MWAA:
-        validate(envelope)
-    ref = environment_of(envelope)
-    about(ref, _request_id(envelope) or envelope.id)
-    try:
-        authorize(envelope, ref, config.account, parameters.grants(config.region))
-    except RequestDenied as error:
-        bus.announce([denial(envelope, ref, error)], bus=config.bus, region=config.region)
-        raise
-    require_looked_after(ref, config)
-    return ref
 
 
 def _policy_name(environment: Environment, *, asked: bool) -> str | None:
@@ -125,54 +104,52 @@ def _withdraw(environment: Environment, roles: Roles) -> None:
 
 def _asked(envelope: Envelope, ref: EnvironmentRef, policy: str) -> Order:
     """The same order for the same request, so that it is begun once."""
-    request_id = _request_id(envelope)
     return Order(
         environment=ref,
-        export_id=export_id(ref, request_id or envelope.id, envelope.time),
+        export_id=job_id(ref, envelope.correlation_id, envelope.now),
         policy=policy,
-        correlation_id=request_id or envelope.id,
-        ordered_at=envelope.time,
+        correlation_id=envelope.correlation_id,
+        ordered_at=envelope.now,
         ask=Ask.read(envelope.detail).as_json(),
-        request_id=request_id,
+        request_id=envelope.request_id,
     )
 
 
 def _due(envelope: Envelope, ref: EnvironmentRef, policy: str) -> Order:
     return Order(
         environment=ref,
-        export_id=export_id(ref, "due", envelope.time),
+        export_id=job_id(ref, "due", envelope.now),
         policy=policy,
         correlation_id=envelope.id,
-        ordered_at=envelope.time,
+        ordered_at=envelope.now,
     )
 
 
 def _slot(ref: EnvironmentRef, last: manifests.Manifest | None, now: datetime) -> str:
     """The name of what is due: begun once an hour, and anew as soon as there is a newer export to go on from."""
-    return f"due-{digest(ref, last.export_id if last else 'first')}-{now:%Y%m%dT%H}"
+    return f"due-{digest(ref, last.export_id if last else 'first', 8)}-{now:%Y%m%dT%H}"
 
 
-def _request_id(envelope: Envelope) -> str | None:
-    found = envelope.detail.get("request_id") if envelope.source == REQUEST else None
-    return found if isinstance(found, str) else None
-
-
-def _announce(config: Settings, envelope: Envelope, ref: EnvironmentRef, error: PermanentError, *, asked: bool) -> None:
-    """What stops a request is announced; what stops the sweep is counted (``Refused``), every time."""
-    if not asked:
+def _announce(
+    config: Settings, envelope: Envelope, ref: EnvironmentRef, error: PermanentError, policy: str | None
+) -> None:
+    """What stops a request is announced, and what keeps an environment with a policy from ever being due."""
+    asked = envelope.source == REQUEST
+    if not asked and policy is None:
         return
-    request_id = _request_id(envelope)
-    detail = {
-        "export_id": export_id(ref, request_id or envelope.id, envelope.time),
-        "policy": "",
-        "reason": envelope.detail.get("reason") or "somebody asked",
+    detail: dict[str, Any] = {
+        "export_id": job_id(ref, envelope.correlation_id, envelope.now),
+        "policy": policy or "",
+        "reason": (envelope.detail.get("reason") or "somebody asked") if asked else "due",
         "engine": None,
         "airflow_version": None,
-        "correlation_id": request_id or envelope.id,
-        "request_id": request_id,
+        "correlation_id": envelope.correlation_id,
+        "request_id": envelope.request_id,
         "cause": error.cause,
         "evidence": error.what[:1000],
         "remedy": error.remedy,
     }
     bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
     count("ExportsFailed")
+    if not asked:
+        count("PoliciesUnusable")

@@ -1,9 +1,8 @@
 """One export of one environment, as its state machine carries it from step to step."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from groundcrew.environment import EnvironmentRef
@@ -83,13 +82,3 @@ class Order:
             "opt_in": tuple(state.get("opt_in") or ()),
         }
         return cls(**(known | about))
-
-
-def export_id(environment: EnvironmentRef, what: str, at: datetime) -> str:
-    """Sorts by time, and is the same for the same thing asked of the same environment."""
-    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest(environment, what)}"
-
-
-def digest(environment: EnvironmentRef, what: str) -> str:
-    """Eight hexadecimal digits."""
-    return hashlib.sha256(f"{environment}/{what}".encode()).hexdigest()[:8]

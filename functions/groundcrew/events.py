@@ -39,18 +39,41 @@ class Envelope:
     account: str
     region: str
     time: datetime
+    """When it happened, as its sender says; never after ``now``."""
+    now: datetime
+    """What its job takes for now: when it was queued, by the queue's clock, which no sender chooses."""
     detail: Mapping[str, Any]
     resources: tuple[str, ...] = ()
 
+    @property
+    def request_id(self) -> str | None:
+        """What its sender calls a request, if anything."""
+        found = self.detail.get("request_id") if self.source == REQUEST else None
+        return found if isinstance(found, str) else None
+
+    @property
+    def correlation_id(self) -> str:
+        """What logs, and all that follows from it, call it."""
+        return self.request_id or self.id
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether it is a request for no more than a plan."""
+        return self.source == REQUEST and self.detail.get("dry_run") is True
+
     @classmethod
-    def read(cls, event: object) -> Self:
+    def read(cls, event: object, queued_at: datetime | None = None) -> Self:
         """Read an event as EventBridge delivers it.
+
+        Args:
+            event: the event.
+            queued_at: None if it came through no queue, as what somebody invokes the function with.
 
         Raises:
             PermanentError: it is no EventBridge event.
         """
         try:
-            return cls._read(event)
+            return cls._read(event, queued_at)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PermanentError(
                 "a message is not an EventBridge event",
@@ -59,7 +82,7 @@ class Envelope:
             ) from error
 
     @classmethod
-    def _read(cls, event: object) -> Self:
+    def _read(cls, event: object, queued_at: datetime | None) -> Self:
         if not isinstance(event, Mapping):
             raise TypeError("no object")
         detail = json.loads(event["detail"]) if isinstance(event["detail"], str) else event["detail"]
@@ -69,20 +92,22 @@ class Envelope:
         if not all(isinstance(text, str) for text in texts) or not ACCOUNT.fullmatch(event["account"]):
             raise TypeError("who sent what is no text, or the account no account")
         event_id, source, detail_type, account, region = texts
+        time = moment(event.get("time"))
         return cls(
             id=event_id,
             source=source,
             detail_type=detail_type,
             account=account,
             region=region,
-            time=moment(event.get("time")),
+            time=min(time, queued_at or time),
+            now=queued_at or time,
             detail=detail,
             resources=tuple(str(resource) for resource in event.get("resources") or ()),
         )
 
 
 def moment(text: object) -> datetime:
-    """The time that an event names, which is what its job takes for now; the clock's, if it names none."""
+    """The time that an event, or a state machine, names; the clock's, if it names none."""
     try:
         named = datetime.fromisoformat(str(text))
     except ValueError:

@@ -101,12 +101,12 @@ def source(*names: str) -> dict[str, bytes]:
 
 
 class Shipping:
-    """The files of one part in one environment's DAG folder, as the spoke's courier."""
+    """The files of one part in one environment's DAG folder, as the spoke's shipper."""
 
     def __init__(self, roles: Roles, environment: Environment, part: str) -> None:
         """Nothing is asked yet."""
         ref = environment.ref
-        self._bucket = Bucket.of_spoke(roles, Role("courier", ref.account, ref.region), environment.bucket)
+        self._bucket = Bucket.of_spoke(roles, Role("shipper", ref.account, ref.region), environment.bucket)
         self._folder = f"{environment.dags_path}/groundcrew"
         self._part = part
 
@@ -114,7 +114,7 @@ class Shipping:
         """Have these files there, and no others of this part; what was done.
 
         Raises:
-            AccessDenied: the courier may not, or the bucket's key does not admit it.
+            AccessDenied: the shipper may not, or the bucket's key does not admit it.
             TransientError: S3 is in trouble.
         """
         wanted, shipped = Index.of(files), self._index(self._part)
@@ -162,7 +162,7 @@ class Shipping:
             self._erase(f"{self._folder}/{path}")
 
     def _erase(self, key: str) -> None:
-        """All its versions: the courier may not hide what it does not delete."""
+        """All its versions: the shipper may not hide what it does not delete."""
         for version in self._bucket.versions(key):
             self._bucket.delete(key, version.version)
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from groundcrew.errors import GroundcrewError, PermanentError, TransientError
@@ -91,11 +92,15 @@ def _done(record: Mapping[str, Any], job: Job, queue: Queue, unreadable: Unreada
 
 def _read(record: Mapping[str, Any], unreadable: Unreadable | None) -> Envelope:
     try:
-        return Envelope.read(_body(record))
+        return Envelope.read(_body(record), _queued_at(record))
     except PermanentError as error:
         if unreadable:
             unreadable(record["messageId"], error)
         raise
+
+
+def _queued_at(record: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
 
 
 def _body(record: Mapping[str, Any]) -> object:

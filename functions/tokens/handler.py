@@ -7,14 +7,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from groundcrew.authorization import RequestDenied, authorize, denial, require_looked_after
-from groundcrew.aws import airflow, bus, parameters
+from groundcrew.accept import accepted, swept_policy
+from groundcrew.aws import airflow, bus
 from groundcrew.aws.queue import SqsQueue, send_in_turn
 from groundcrew.aws.session import Roles
-from groundcrew.environment import Environment, EnvironmentRef
+from groundcrew.environment import Environment
 from groundcrew.errors import NotFound, PermanentError
-from groundcrew.events import FACT, MWAA, OBSERVED, REQUEST, STATUS_CHANGE, Envelope, Fact, environment_of, validate
-from groundcrew.observability import about, count, logger, measure_hours, observed
+from groundcrew.events import FACT, MWAA, OBSERVED, REQUEST, STATUS_CHANGE, Envelope, Fact
+from groundcrew.observability import count, logger, measure_hours, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.work import keeping, refuse, work_through
 from tokens.facts import REQUESTED, failed, planned
@@ -59,7 +59,7 @@ class Watch:
         if seen is None:
             return
         logger.info("looked", hours_left=round(seen.hours_left, 2), **as_detail(seen.plan))
-        if _dry(envelope) or (not self._config.acts and isinstance(seen.plan, Deliver)):
+        if envelope.dry_run or (not self._config.acts and isinstance(seen.plan, Deliver)):
             self._announce(planned(seen.ref, _name(seen.environment), seen.plan, seen.hours_left))
         elif isinstance(seen.plan, Refuse):
             self._refused(seen.environment, seen.plan, seen.hours_left)
@@ -73,13 +73,13 @@ class Watch:
             PermanentError: the event is not valid, or not the sender's to send; or the token cannot be looked after,
                 which is announced.
         """
-        ref = self._accepted(envelope)
+        ref = accepted(envelope, KNOWN, self._config)
         try:
             environment = airflow.get_environment(self._roles, ref)
         except NotFound:
             return None
         except PermanentError as error:
-            if name := _observed(envelope):
+            if name := swept_policy(envelope, "tokens"):
                 self._announce(failed(ref, name, error))
                 count("TokensFailed")
             raise
@@ -88,7 +88,7 @@ class Watch:
         asked_at = envelope.time if _forced(envelope) else None
         try:
             binding = self._bindings.get(_name(environment))
-            seen = view(binding, environment, self._roles, envelope.time, asked_at)
+            seen = view(binding, environment, self._roles, envelope.now, asked_at)
         except PermanentError as error:
             self._measure(envelope, 0.0)
             self._announce(failed(ref, environment.policy_name("tokens"), error))
@@ -96,26 +96,6 @@ class Watch:
             raise
         self._measure(envelope, seen.hours_left)
         return seen
-
-    def _accepted(self, envelope: Envelope) -> EnvironmentRef:
-        """The environment that an event is about, if the event is valid and its sender may ask."""
-        if (envelope.source, envelope.detail_type) not in KNOWN:
-            raise PermanentError(
-                f"{envelope.detail_type[:80]!r} of {envelope.source[:80]!r} is no event about tokens",
-                cause="UnknownEvent",
-                remedy="Find out which rule sends it: those of template.yaml do not.",
-            )
-        if envelope.source != MWAA:
-            validate(envelope)
-        environment = environment_of(envelope)
-        about(environment, envelope.detail.get("request_id") or envelope.id)
-        try:
-            authorize(envelope, environment, self._config.account, parameters.grants(self._config.region))
-        except RequestDenied as error:
-            self._announce(denial(envelope, environment, error))
-            raise
-        require_looked_after(environment, self._config)
-        return environment
 
     def _order(self, envelope: Envelope, seen: View) -> None:
         order = Order(_name(seen.environment), envelope.id, envelope.time, seen.ref if _forced(envelope) else None)
@@ -147,16 +127,6 @@ class Watch:
 
 def _name(environment: Environment) -> str:
     return environment.policy_name("tokens") or ""
-
-
-def _observed(envelope: Envelope) -> str | None:
-    """The binding that the sweep saw on an environment; others' events are only hints."""
-    tags = envelope.detail.get("tags") or {} if envelope.source == FACT else {}
-    return None if (name := tags.get("groundcrew:tokens")) in (None, "", "off") else str(name)
-
-
-def _dry(envelope: Envelope) -> bool:
-    return envelope.source == REQUEST and envelope.detail.get("dry_run") is True
 
 
 def _forced(envelope: Envelope) -> bool:

@@ -64,20 +64,20 @@ class Rotation:
         order = Order.read(envelope)
         about(order.forced, order.id)
         try:
-            self._rotate(order)
+            self._rotate(order, envelope.now)
         except (PermanentError, TransientError) as error:
             self.survey.troubles.append(Trouble(error))
         self._conclude(order, last)
 
-    def _rotate(self, order: Order) -> None:
+    def _rotate(self, order: Order, now: datetime) -> None:
         binding = Bindings(self.config).get(order.binding)
-        views = self.survey.views(binding, order)
+        views = self.survey.views(binding, order, now)
         for view in views:
             if isinstance(view.plan, Refuse):
                 self.survey.troubles.append(Trouble(_error(view.plan), view.ref, view.hours_left))
             elif (known := _delivered_before(view, order)) is not None:
                 reason = "an earlier try of this order has delivered it"
-                self.facts.append(rotated(view.ref, binding, known, view.target, reason, order.at))
+                self.facts.append(rotated(view.ref, binding, known, view.target, reason, now))
         due: defaultdict[Target, list[View]] = defaultdict(list)
         for view in views:
             if isinstance(view.plan, Deliver):
@@ -86,7 +86,7 @@ class Rotation:
         if not due:
             return
         try:
-            token = self._mint(binding, order.at)
+            token = self._mint(binding, order.at, now)
         except (PermanentError, TransientError) as error:
             for views in due.values():
                 self._troubled(views, error)
@@ -95,11 +95,11 @@ class Rotation:
             if outcome is None:
                 for view in due[where]:
                     known = Delivered.of(token, binding, view.ref.name)
-                    self.facts.append(rotated(view.ref, binding, known, where, view.plan.reason, order.at))
+                    self.facts.append(rotated(view.ref, binding, known, where, view.plan.reason, now))
             else:
                 self._troubled(due[where], outcome)
 
-    def _mint(self, binding: Binding, now: datetime) -> Token:
+    def _mint(self, binding: Binding, ordered_at: datetime, now: datetime) -> Token:
         """A token that was seen to open its repositories, so that none that works is replaced by one that does not."""
         wanted = Repositories(
             partition=self.config.partition,
@@ -115,7 +115,7 @@ class Rotation:
         except PermanentError as error:
             raise explained(error) from error
         count("TokensMinted")
-        token = Token(secret, now, expires_at, tuple(f"{endpoint}simple/" for endpoint in endpoints))
+        token = Token(secret, ordered_at, expires_at, tuple(f"{endpoint}simple/" for endpoint in endpoints))
         refusal = unfit(binding, token, now)
         if refusal:
             raise _error(refusal)

@@ -5,6 +5,7 @@ side, and none stops another.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from groundcrew.aws import airflow
@@ -42,7 +43,7 @@ class Survey:
     troubles: list[Trouble] = field(default_factory=list)
     _roles: dict[Place, Roles] = field(default_factory=dict)
 
-    def views(self, binding: Binding, order: Order) -> list[View]:
+    def views(self, binding: Binding, order: Order, now: datetime) -> list[View]:
         """Every environment that is bound and could be looked at; what could not, is in ``troubles``."""
         served = [place for place in places(self.config) if place.account in binding.accounts]
         by_target: defaultdict[Target, list[Environment]] = defaultdict(list)
@@ -57,7 +58,7 @@ class Survey:
             for environment in by_target[where]:
                 if isinstance(found, tuple):
                     asked_at = order.at if order.forced == environment.ref else None
-                    views.append(decided(binding, environment, where, found[0], order.at, asked_at))
+                    views.append(decided(binding, environment, where, found[0], now, asked_at))
                 else:
                     self.troubles.append(Trouble(found, environment.ref))
         return views

@@ -35,7 +35,7 @@ TWICE: tuple[Prepare, ...] = (
 def doubled(hub: Hub) -> tuple[Message, Message]:
     """The message in the queue, and a copy of it."""
     (first,) = hub.messages
-    second = Message(first.queue, first.body, first.at, first.received)
+    second = Message(first.queue, first.body, first.at, first.sent, first.received)
     hub.messages.append(second)
     return first, second
 

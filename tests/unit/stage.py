@@ -119,7 +119,7 @@ class Stage:
                 "messageId": f"message-{number}",
                 "receiptHandle": f"handle-{number}",
                 "body": event if isinstance(event, str) else json.dumps(self.timed(event)),
-                "attributes": {"ApproximateReceiveCount": str(received)},
+                "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": self.queued()},
                 "eventSourceARN": QUEUE_ARN,
             }
             for number, event in enumerate(events)
@@ -129,6 +129,10 @@ class Stage:
     def timed(self, event: Any) -> Any:
         """The event as EventBridge would have it now, if it does not say when it was."""
         return {"time": self.now()} | event if isinstance(event, dict) else event
+
+    def queued(self) -> str:
+        """The time that a message which is queued now carries."""
+        return str(int(self.aws.clock.now() * 1000))
 
     def now(self) -> str:
         return datetime.fromtimestamp(self.aws.clock.now(), UTC).isoformat()

@@ -255,12 +255,23 @@ def test_each_permission_is_needed(
 def test_the_courier_reaches_its_own_objects_only(groundcrew: Deployed, first: Bound) -> None:
     courier = groundcrew.aws.as_role("s3", f"arn:aws:iam::{SPOKE}:role/groundcrew/groundcrew-courier-{REGION}")
     groundcrew.aws.client("s3", SPOKE).put_object(Bucket=first.bucket, Key="dags/etl.py", Body=b"x")
-    for key in ("dags/etl.py", "requirements.txt", "startup.sh"):
+    for key in ("dags/etl.py", "dags/groundcrew/groundcrew_export.py", "requirements.txt", "startup.sh"):
         for call, more in ((courier.put_object, {"Body": b"y"}), (courier.get_object, {})):
             with pytest.raises(ClientError, match="AccessDenied"):
                 call(Bucket=first.bucket, Key=key, **more)
     with pytest.raises(ClientError, match="AccessDenied"):
         courier.list_object_versions(Bucket=first.bucket, Prefix="dags/")
+
+
+def test_who_ships_dags_sees_no_token(groundcrew: Deployed, shelf: Shelf, first: Bound) -> None:
+    with shelf.bound(SPOKE) as binding, first.bound_to(binding):
+        first.rotate(force=True)
+        shipper = groundcrew.aws.as_role("s3", f"arn:aws:iam::{SPOKE}:role/groundcrew/groundcrew-shipper-{REGION}")
+        key = f"groundcrew/tokens/{first.environment.name}.json"
+        for call, more in ((shipper.put_object, {"Body": b"y"}), (shipper.get_object, {})):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                call(Bucket=first.bucket, Key=key, **more)
+        shipper.put_object(Bucket=first.bucket, Key="dags/groundcrew/x.py", Body=b"")
 
 
 def _container(groundcrew: Deployed, bound: Bound, folder: Path) -> Container:

@@ -81,7 +81,7 @@ def test_a_message_that_is_no_event(hub: Hub, body: str) -> None:
         "messageId": "message-1",
         "receiptHandle": "handle-1",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": "1"},
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": hub.stage.queued()},
         "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-cleanup",
     }
     assert handler({"Records": [record]}, Context()) == {"batchItemFailures": []}

@@ -222,7 +222,7 @@ class Hub:
             "messageId": "message-1",
             "receiptHandle": "handle-1",
             "body": json.dumps(event),
-            "attributes": {"ApproximateReceiveCount": "1"},
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": self.stage.queued()},
             "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-exports",
         }
         return not worker({"Records": [record]}, Context())["batchItemFailures"]

@@ -371,3 +371,23 @@ def test_two_at_once_wait_for_each_other(hub: Hub) -> None:
     hub.deliver(hub.observed(environment))
     assert hub.play() == ["Succeed"]  # what is due does not wait: the sweep comes back
     assert len(hub.manifests()) == 1
+
+
+@pytest.mark.parametrize(("tag", "cause"), [("imagined", "MissingPolicy"), ("daily", "InvalidPolicy")])
+def test_an_environment_that_is_never_due_is_said(hub: Hub, tag: str, cause: str) -> None:
+    environment = hub.environment(tag)
+    hub.policy(every_hours=-1)
+    assert hub.deliver(hub.observed(environment))
+    assert hub.stage.aws.small.executions == {}
+    ((said, found),) = hub.facts()
+    assert (said, found["cause"], found["reason"], found["policy"]) == ("Failed", cause, "due", tag)
+
+
+def test_the_same_request_is_carried_out_once_whenever_it_comes(hub: Hub) -> None:
+    environment = hub.environment()
+    event = hub.request(environment, request_id="ticket-1")
+    assert hub.deliver(event)
+    hub.stage.pass_time(90)  # EventBridge delivers at least once
+    assert hub.deliver(event | {"id": "another", "time": "2999-01-01T00:00:00Z"})
+    (execution,) = hub.stage.aws.small.executions.values()
+    assert json.loads(execution["input"])["ordered_at"] < hub.now().isoformat()

@@ -16,7 +16,7 @@ ASKED = "Endpoint Reconcile Requested"
 
 
 def allowed(source: str, sender: str, grant: Mapping[str, Any] | None = None) -> bool:
-    envelope = Envelope("1", source, ASKED, sender, "us-east-1", NOW, {})
+    envelope = Envelope("1", source, ASKED, sender, "us-east-1", NOW, NOW, {})
     try:
         authorize(envelope, DATA, HUB, lambda account: grant if account == OTHER else None)
     except RequestDenied:
@@ -94,4 +94,4 @@ def test_grants_are_not_looked_up_for_who_may_ask_anyway(sender: str) -> None:
     def never(account: str) -> None:
         raise AssertionError(account)
 
-    authorize(Envelope("1", "groundcrew.request", ASKED, sender, "us-east-1", NOW, {}), DATA, HUB, never)
+    authorize(Envelope("1", "groundcrew.request", ASKED, sender, "us-east-1", NOW, NOW, {}), DATA, HUB, never)

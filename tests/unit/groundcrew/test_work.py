@@ -32,7 +32,7 @@ def record(name: str, received: int = 1, body: str | None = None) -> dict[str, A
         "messageId": name,
         "receiptHandle": name,
         "body": json.dumps(event) if body is None else body,
-        "attributes": {"ApproximateReceiveCount": str(received)},
+        "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": "1767225600000"},
         "eventSourceARN": "arn:aws:sqs:us-east-1:111111111111:queue",
     }
 

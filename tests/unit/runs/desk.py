@@ -63,7 +63,7 @@ class Desk:
                 "messageId": f"message-{number}",
                 "receiptHandle": f"handle-{number}",
                 "body": event if isinstance(event, str) else json.dumps(event),
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": self.stage.queued()},
                 "eventSourceARN": REQUESTS,
             }
             for number, event in enumerate(events)

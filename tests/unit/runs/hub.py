@@ -64,6 +64,7 @@ class Message:
     queue: Queue
     body: str
     at: float
+    sent: str
     received: int = 0
 
 
@@ -180,7 +181,7 @@ class Hub:
         self._add(REQUESTS_QUEUE, json.dumps(event))
 
     def _add(self, queue: Queue, body: str) -> None:
-        self.messages.append(Message(queue, body, self.stage.aws.clock.now()))
+        self.messages.append(Message(queue, body, self.stage.aws.clock.now(), self.stage.queued()))
 
     # ------------------------------------------------------------------ what happens
     def deliver(self, message: Message) -> None:
@@ -190,7 +191,7 @@ class Hub:
             "messageId": "message-1",
             "receiptHandle": "handle-1",
             "body": message.body,
-            "attributes": {"ApproximateReceiveCount": str(message.received)},
+            "attributes": {"ApproximateReceiveCount": str(message.received), "SentTimestamp": message.sent},
             "eventSourceARN": message.queue.arn,
         }
         hidden = len(self.stage.aws.small.visibilities)

@@ -248,6 +248,19 @@ def test_a_forced_request_replaces_a_fresh_token_once(works: Works) -> None:
     assert works.minted() == 2
 
 
+@pytest.mark.parametrize("time", ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+def test_the_sender_does_not_choose_what_time_it_is(works: Works, time: str) -> None:
+    environment = works.environment()
+    works.work(status_event(environment))
+    works.stage.pass_time(HOUR)
+    for number in range(2):
+        works.work(works.request(environment, request_id=f"again-{number}") | {"time": time})
+    assert works.minted() == 1
+    works.stage.pass_time(11 * HOUR)
+    works.work(works.request(environment) | {"time": time})
+    assert (works.minted(), works.opens(environment)) == (2, True)
+
+
 def test_a_dry_run_says_what_would_be_done(works: Works) -> None:
     environment = works.environment()
     assert works.work(works.request(environment, dry_run=True)) == []
@@ -279,11 +292,11 @@ def test_the_second_of_two_rotations_at_once_changes_nothing(works: Works) -> No
     mint = Rotation._mint
     others = [order["MessageBody"]]
 
-    def late(rotation: Rotation, binding: Binding, now: datetime) -> Token:
+    def late(rotation: Rotation, binding: Binding, ordered_at: datetime, now: datetime) -> Token:
         """Another rotation, between this one's look and its mint."""
         if others:
             assert works.receive(others.pop())
-        return mint(rotation, binding, now)
+        return mint(rotation, binding, ordered_at, now)
 
     with mock.patch.object(Rotation, "_mint", late):
         assert not works.receive(order["MessageBody"])

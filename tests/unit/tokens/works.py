@@ -46,6 +46,7 @@ class Works:
     _vpcs: dict[str, list[str]] = field(default_factory=dict)
     _ordered: int = 0
     _events: int = 0
+    _sent: dict[str, str] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ what there is
     def domain(self, owner: str = HUB, *repositories: str) -> Domain:
@@ -105,7 +106,9 @@ class Works:
     def look(self, *events: dict[str, Any], received: int = 1) -> bool:
         """Give the looking function a batch; True if all of it may leave the queue."""
         bodies = [json.dumps(self.stage.timed(one)) for one in events]
-        return not look({"Records": records(bodies, LOOKS_ARN, received)}, Context())["batchItemFailures"]
+        return not look({"Records": records(bodies, LOOKS_ARN, received, self.stage.queued())}, Context())[
+            "batchItemFailures"
+        ]
 
     def orders(self) -> list[dict[str, Any]]:
         """What was ordered since the last look, one for each deduplication id."""
@@ -117,6 +120,7 @@ class Works:
 
     def carry_out(self, body: str) -> int:
         """Work on one order until it leaves the queue; how often it was received."""
+        self._sent[body] = self.stage.queued()
         self.stage.pass_time(TOGETHER)
         for received in range(1, LAST_TRY + 1):
             hidden = len(self.stage.aws.small.visibilities)
@@ -129,7 +133,8 @@ class Works:
 
     def receive(self, body: str, received: int = 1) -> bool:
         """Give the rotating function one message, once; True if it may leave the queue."""
-        return not rotate({"Records": records([body], ROTATIONS_ARN, received)}, Context())["batchItemFailures"]
+        sent = self._sent.setdefault(body, self.stage.queued())
+        return not rotate({"Records": records([body], ROTATIONS_ARN, received, sent)}, Context())["batchItemFailures"]
 
     def work(self, *events: dict[str, Any]) -> list[int]:
         """Look at events, and carry out what is ordered; how often each order was received."""
@@ -177,13 +182,13 @@ def event(event_id: str, source: str, detail_type: str, account: str, detail: di
     }
 
 
-def records(bodies: list[str], queue_arn: str, received: int) -> list[dict[str, Any]]:
+def records(bodies: list[str], queue_arn: str, received: int, sent: str) -> list[dict[str, Any]]:
     return [
         {
             "messageId": f"message-{number}",
             "receiptHandle": f"handle-{number}",
             "body": body,
-            "attributes": {"ApproximateReceiveCount": str(received)},
+            "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": sent},
             "eventSourceARN": queue_arn,
         }
         for number, body in enumerate(bodies)
