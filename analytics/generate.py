@@ -1,7 +1,8 @@
 """Writes what reads the exports, from the declaration: ``python -m analytics.generate`` (a test holds it against that).
 
 ``template.yaml``: Glue tables and saved queries of Athena; ``duckdb.sql``: the same views for DuckDB. Tables are a
-superset of all Airflow versions: what a version does not have is null.
+superset of all Airflow versions: what a version does not have is null. What has no manifest is no export, so views show
+the rows of those that have one; the table ``exports`` are the manifests themselves.
 """
 
 import json
@@ -22,6 +23,22 @@ DUCKDB = {
     Kind.TEXT: "varchar", Kind.INTEGER: "integer", Kind.BIGINT: "bigint", Kind.DOUBLE: "double",
     Kind.BOOLEAN: "boolean", Kind.TIMESTAMP: "timestamptz", Kind.JSON: "varchar", Kind.UUID: "varchar",
 }  # fmt: skip
+
+MANIFEST = {
+    "export_id": "string", "policy": "string", "reason": "string", "engine": "string", "airflow_version": "string",
+    "snapshot_at": "string", "environment": "struct<account:string,region:string,name:string>",
+    "tables": "map<string,struct<rows:bigint>>",
+}  # fmt: skip
+"""Of what a manifest says, the columns of the table ``exports``: one line of JSON each."""
+
+DUCKDB_MANIFEST = {
+    "export_id": "varchar", "snapshot_at": "timestamptz",
+    "environment": "struct(account varchar, region varchar, name varchar)", "tables": "map(varchar, json)",
+}  # fmt: skip
+
+EXPORTS = (
+    "select environment.account as account, environment.region as region, environment.name as environment, export_id"
+)
 
 QUESTIONS = {
     "slowest tasks": (
@@ -51,23 +68,29 @@ def key(table: Table) -> tuple[str, ...]:
     return KEYS.get(table.name) or tuple(dict.fromkeys((*table.key, *table.key_of_3)))
 
 
-def view(table: Table, source: str) -> str:
-    """The newest version of each row; of a table that is exported whole, the rows of its newest export.
+def view(table: Table, source: str, exports: str) -> str:
+    """The newest version of each row; of a table that is exported whole, the rows of its newest export, if it has any.
 
+    ``exports`` says of each manifest whose export it is and of what moment: what broke off has left rows, and none.
     A mapped task has one instance, of index -1, until it is expanded; then that instance gets the index 0.
     """
-    names = [f'"{column.name}"' for column in table.columns] + [*ORIGIN, "exported_at"]
+    names = ", ".join([f'"{column.name}"' for column in table.columns] + [*ORIGIN, "exported_at"])
+    origin = ", ".join(ORIGIN)
+    published = f"{exports} where contains(map_keys(tables), '{table.name}')"
+    if table.time is None:
+        last = "row_number() over (partition by account, region, environment order by moment desc, export_id desc)"
+        last = f"select {origin} from (select {origin}, {last} as newest from (\n    {published}\n  )) where newest = 1"
+        return f"select {names}\nfrom {source} join (\n  {last}\n) using ({origin})"
     rows = ", ".join(["account", "region", "environment", *(f'"{name}"' for name in key(table))])
-    newest = f"row_number() over (partition by {rows} order by exported_at desc, export_id desc) as newest"
-    last = "max(exported_at) over (partition by account, region, environment) as last_export"
-    whole = " and exported_at = last_export" if table.time is None else ""
-    inner = f"select *, {newest}, {last} from {source}"
+    added = [f"row_number() over (partition by {rows} order by exported_at desc, export_id desc) as newest"]
+    where = "newest = 1"
     if table.name == "task_instance":
         task = ", ".join(["account", "region", "environment", '"dag_id"', '"task_id"', '"run_id"'])
         expanded = 'max(case when "map_index" >= 0 then exported_at end)'
-        inner = f"select *, {newest}, {last}, {expanded} over (partition by {task}) as expanded_at from {source}"
-        whole = ' and ("map_index" >= 0 or expanded_at is null or exported_at > expanded_at)'
-    return f"select {', '.join(names)}\nfrom (\n  {inner}\n)\nwhere newest = 1{whole}"
+        added.append(f"{expanded} over (partition by {task}) as expanded_at")
+        where += ' and ("map_index" >= 0 or expanded_at is null or exported_at > expanded_at)'
+    inner = f"select *, {', '.join(added)}\n  from {source} join (\n    select {origin} from ({published})\n  )"
+    return f"select {names}\nfrom (\n  {inner} using ({origin})\n)\nwhere {where}"
 
 
 def duckdb() -> str:
@@ -77,15 +100,17 @@ def duckdb() -> str:
         "--   .read analytics/duckdb.sql",
         "--   from current_dag_run('s3://groundcrew-exports-111111111111-us-east-1');",
     ]
+    typed = ", ".join(f"{name}: '{kind}'" for name, kind in DUCKDB_MANIFEST.items())
+    manifests = f"read_json(exports || '/manifests/*/*/*/*.json', hive_partitioning = false, columns = {{{typed}}})"
     for table in declared.TABLES.values():
-        typed = [f'null::{DUCKDB[column.kind]} as "{column.name}"' for column in table.columns]
-        typed += [f"null::varchar as {name}" for name in ORIGIN] + ["null::timestamptz as exported_at"]
+        nulls = [f'null::{DUCKDB[column.kind]} as "{column.name}"' for column in table.columns]
+        nulls += [f"null::varchar as {name}" for name in ORIGIN] + ["null::timestamptz as exported_at"]
         files = f"exports || '/tables/{table.name}/*/*.parquet'"
         source = (
-            f"(select {', '.join(typed)} where false union all by name"
+            f"(select {', '.join(nulls)} where false union all by name"
             f" select * from read_parquet({files}, union_by_name = true, hive_partitioning = false))"
         )
-        macro = view(table, source)
+        macro = view(table, source, f"{EXPORTS}, snapshot_at as moment from {manifests}")
         said.append(f"create or replace macro current_{table.name}(exports) as table\n{macro};")
     return "\n\n".join(said) + "\n"
 
@@ -99,11 +124,13 @@ def template() -> dict[str, Any]:
                 "CatalogId": {"Ref": "AWS::AccountId"},
                 "DatabaseInput": {"Name": {"Ref": "DatabaseName"}, "Description": "What Groundcrew exports"},
             },
-        }
+        },
+        "TableExports": _exports(),
     }
     for table in declared.TABLES.values():
         resources[f"Table{_camel(table.name)}"] = _glue(table)
-        query = f"create or replace view current_{table.name} as\n{view(table, table.name)}"
+        exports = f"{EXPORTS}, from_iso8601_timestamp(snapshot_at) as moment from exports"
+        query = f"create or replace view current_{table.name} as\n{view(table, table.name, exports)}"
         resources[f"View{_camel(table.name)}"] = _query(f"view current_{table.name}", query)
     for name, text in QUESTIONS.items():
         resources[f"Query{_camel(name.replace(' ', '_'))}"] = _query(name, text)
@@ -125,35 +152,51 @@ def template() -> dict[str, Any]:
 
 
 def _glue(table: Table) -> dict[str, Any]:
-    columns = [{"Name": column.name, "Type": GLUE[column.kind]} for column in table.columns]
-    columns += [{"Name": name, "Type": "string"} for name in ORIGIN] + [{"Name": "exported_at", "Type": "timestamp"}]
-    location = {"Fn::Sub": f"s3://${{ExportsBucket}}/tables/{table.name}/"}
+    columns = {column.name: GLUE[column.kind] for column in table.columns}
+    columns |= dict.fromkeys(ORIGIN, "string") | {"exported_at": "timestamp"}
     parquet = "org.apache.hadoop.hive.ql.io.parquet"
+    formats = (f"{parquet}.MapredParquetInputFormat", f"{parquet}.MapredParquetOutputFormat")
+    found = _table(table.name, f"tables/{table.name}/", columns, formats, f"{parquet}.serde.ParquetHiveSerDe")
+    found["Properties"]["TableInput"] |= {
+        "Parameters": {
+            "classification": "parquet",
+            "projection.enabled": "true",
+            "projection.date.type": "date",
+            "projection.date.format": "yyyy-MM-dd",
+            "projection.date.range": {"Fn::Sub": "${FirstDate},NOW+1DAY"},
+            "storage.location.template": {"Fn::Sub": f"s3://${{ExportsBucket}}/tables/{table.name}/date=${{!date}}/"},
+        },
+        "PartitionKeys": [{"Name": "date", "Type": "string"}],
+    }
+    return found
+
+
+def _exports() -> dict[str, Any]:
+    """Manifests: Athena reads a location with all that is below it."""
+    formats = (
+        "org.apache.hadoop.mapred.TextInputFormat",
+        "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+    )
+    found = _table("exports", "manifests/", MANIFEST, formats, "org.openx.data.jsonserde.JsonSerDe")
+    found["Properties"]["TableInput"]["Parameters"] = {"classification": "json"}
+    return found
+
+
+def _table(name: str, folder: str, columns: dict[str, str], formats: tuple[str, str], serde: str) -> dict[str, Any]:
     return {
         "Type": "AWS::Glue::Table",
         "Properties": {
             "CatalogId": {"Ref": "AWS::AccountId"},
             "DatabaseName": {"Ref": "Database"},
             "TableInput": {
-                "Name": table.name,
+                "Name": name,
                 "TableType": "EXTERNAL_TABLE",
-                "Parameters": {
-                    "classification": "parquet",
-                    "projection.enabled": "true",
-                    "projection.date.type": "date",
-                    "projection.date.format": "yyyy-MM-dd",
-                    "projection.date.range": {"Fn::Sub": "${FirstDate},NOW+1DAY"},
-                    "storage.location.template": {
-                        "Fn::Sub": f"s3://${{ExportsBucket}}/tables/{table.name}/date=${{!date}}/"
-                    },
-                },
-                "PartitionKeys": [{"Name": "date", "Type": "string"}],
                 "StorageDescriptor": {
-                    "Location": location,
-                    "Columns": columns,
-                    "InputFormat": f"{parquet}.MapredParquetInputFormat",
-                    "OutputFormat": f"{parquet}.MapredParquetOutputFormat",
-                    "SerdeInfo": {"SerializationLibrary": f"{parquet}.serde.ParquetHiveSerDe"},
+                    "Location": {"Fn::Sub": f"s3://${{ExportsBucket}}/{folder}"},
+                    "Columns": [{"Name": column, "Type": kind} for column, kind in columns.items()],
+                    "InputFormat": formats[0],
+                    "OutputFormat": formats[1],
+                    "SerdeInfo": {"SerializationLibrary": serde},
                 },
             },
         },

@@ -13,6 +13,7 @@ from typing import Any
 
 from exports.order import Order
 from exports.verify import verify
+from groundcrew.aws.objects import Stored
 
 
 class Folder:
@@ -24,17 +25,18 @@ class Folder:
     def get(self, key: str) -> tuple[None, bytes]:
         return None, (self._path / key).read_bytes()
 
-    def put(self, key: str, content: bytes, **_more: Any) -> None:
+    def put(self, key: str, content: bytes, **_more: Any) -> Stored:
         file = self._path / key
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+        return Stored(key, None, etag="")
 
 
 def main(folder: Path) -> None:
     order = Order.read(json.loads((folder / "order.json").read_text()))
     with tempfile.TemporaryDirectory() as scratch:
         began = time.monotonic()
-        verify(order, Folder(folder), Path(scratch))  # type: ignore[arg-type] # as much of a bucket as is used
+        verify(order, Folder(folder), Path(scratch), order.ordered_at)  # type: ignore[arg-type] # as much of a bucket as is used
         seconds = time.monotonic() - began
     print(json.dumps({"seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 

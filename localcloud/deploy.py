@@ -59,12 +59,13 @@ def deploy(
 ) -> Deployed:
     """``sam deploy`` of a built or a plain template; waits until it is done. Raises ``DeployError``.
 
-    The template's parameter ``Runtime``, if it has one, is set to the only runtime this cloud can serve.
+    The template's parameters ``Runtime`` and ``VerifyRuntime``, if any, are set to the only one this cloud can serve.
     """
     started = time.monotonic()
     overrides = dict(parameters or {})
-    if "\n  Runtime:" in template.read_text():
-        overrides.setdefault("Runtime", cloud.status()["runtime"])
+    for runtime in ("Runtime", "VerifyRuntime"):
+        if f"\n  {runtime}:" in template.read_text():
+            overrides.setdefault(runtime, cloud.status()["runtime"])
     command = [
         "deploy", "--template-file", str(template), "--stack-name", stack, "--region", region,
         "--s3-bucket", _bucket(cloud, account, region), "--s3-prefix", stack,

@@ -71,9 +71,10 @@ def _work(envelope: Envelope, config: Settings, more: ExportSettings, roles: Rol
     if order:
         machines.start(more.machine, asked_name(ref, envelope.correlation_id), order.as_state(), config.region)
         return None
-    last = manifests.newest(Bucket.own(more.bucket, config.account, config.region), ref)
-    measure("ExportLagSchedules", lag(policy, last, environment.created_at, envelope.now))
-    if environment.status not in READY or (last and not overdue(policy, last, envelope.now)):
+    bucket = Bucket.own(more.bucket, config.account, config.region)
+    last = manifests.newest(bucket, ref, environment.created_at, envelope.now)
+    measure("ExportLagSchedules", lag(policy, environment, last, envelope.now))
+    if environment.status not in READY or (last and not overdue(policy, environment, last, envelope.now)):
         logger.info("nothing to do", status=environment.status)
         return None
     order = _due(envelope, ref, name)

@@ -15,7 +15,8 @@ FAILED = "Metadata Export Failed"
 class Order:
     """What is to be exported, why, and how far it has come.
 
-    ``ask`` is what somebody asked for, None if it is due; ``tables`` and what follows it is planned; ``progress``
+    ``ask`` is what somebody asked for, None if it is due; ``made_at`` is when the environment was made (another one may
+    have had its name before); ``tables`` and what follows it is planned; ``progress``
     belongs to the outside engine; ``attempt`` is the number of the inside engine's run, from 0. ``next`` is the state
     that follows, after so many ``seconds``.
     """
@@ -30,6 +31,7 @@ class Order:
     reason: str = ""
     engine: str | None = None
     airflow_version: str | None = None
+    made_at: datetime | None = None
     tables: Mapping[str, Mapping[str, str | None]] | None = None
     rate_share: float = 0.5
     opt_in: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Order:
         return asdict(self) | {
             "environment": self.environment.as_detail(),
             "ordered_at": self.ordered_at.isoformat(),
+            "made_at": self.made_at.isoformat() if self.made_at else None,
             "opt_in": list(self.opt_in),
         }
 
@@ -75,6 +78,7 @@ class Order:
         about = {
             "environment": EnvironmentRef(**state["environment"]),
             "ordered_at": datetime.fromisoformat(state["ordered_at"]),
+            "made_at": datetime.fromisoformat(state["made_at"]) if state.get("made_at") else None,
             "opt_in": tuple(state.get("opt_in") or ()),
         }
         return cls(**(known | about))

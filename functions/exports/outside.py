@@ -90,6 +90,12 @@ class Order:
         """The lists to read."""
         return (route for route in ROUTES if not route.tables.keys().isdisjoint(self.tables))
 
+    def window(self, table: str, snapshot_at: datetime) -> dict[str, str | None]:
+        """What is read of a table at that moment: the column of its window, and its ends."""
+        route = next(route for route in self.routes() if table in route.tables)
+        lane = self.lane(route, snapshot_at)
+        return {"column": route.time, "from": _iso(lane.since), "until": _iso(lane.until)}
+
     def lane(self, route: Route, snapshot_at: datetime) -> Lane:
         """How a list is read: the tables that it feeds share one window, the widest of theirs."""
         if route.time is None:
@@ -242,15 +248,13 @@ class Engine:
         order = self._order
         said: dict[str, Any] = {}
         for route in order.routes():
-            lane = order.lane(route, progress.snapshot_at)
-            window = {"column": route.time, "from": _iso(lane.since), "until": _iso(lane.until)}
             for name in route.tables:
                 if name in progress.tables:
                     table = progress.tables[name]
                     names = [column.name for column in columns(name, order.airflow_version)]
                     said[name] = {
                         "columns": names,
-                        "window": window,
+                        "window": order.window(name, progress.snapshot_at),
                         "rows": table.rows,
                         "parts": table.parts,
                         "undecoded": {},

@@ -145,3 +145,8 @@ ROUTES = (
     Route("/assets", "assets", key=("id",), tables={"asset": _itself}, order="id", always={"only_active": "false"}),
     Route("/pools", "pools", key=("name",), tables={"slot_pool": _itself}, order="id"),
 )
+
+
+def time_of(table: str) -> str | None:
+    """The column that a table's windows are of; None if its list is read whole."""
+    return next((route.time for route in ROUTES if table in route.tables), None)

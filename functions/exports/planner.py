@@ -6,6 +6,7 @@ from typing import Literal
 
 from exports.ask import Ask
 from exports.outside_columns import is_said
+from exports.outside_routes import time_of
 from exports.plan import Export, Nothing, Plan, Refuse, Wait, Window
 from exports.policy import Policy
 from groundcrew.environment import Environment
@@ -25,7 +26,7 @@ LOOK_SECONDS = 300
 
 def decide(environment: Environment, policy: Policy, last: Manifest | None, ask: Ask | None, now: datetime) -> Plan:
     """What to do. Without ``ask``, the environment's schedule asks."""
-    if ask is None and last and not overdue(policy, last, now):
+    if ask is None and last and not overdue(policy, environment, last, now):
         return Nothing(f"the last verified export is of {last.at.isoformat()}")
     if environment.status not in READY:
         reason = f"the environment is {environment.status}"
@@ -41,7 +42,7 @@ def decide(environment: Environment, policy: Policy, last: Manifest | None, ask:
     covered = last.covered if last else {}
     window = ask.window if ask else None
     windows = {table.name: window if window and table.time else _next(table, covered, policy, now) for table in tables}
-    return Export(engine(version), windows, _reason(ask, last, policy))
+    return Export(engine(version), windows, _reason(ask, last, policy, environment))
 
 
 def engine(version: str) -> Literal["inside", "outside"]:
@@ -49,25 +50,35 @@ def engine(version: str) -> Literal["inside", "outside"]:
     return "inside" if version.startswith("2.") else "outside"
 
 
-def overdue(policy: Policy, last: Manifest, now: datetime) -> bool:
+def overdue(policy: Policy, environment: Environment, last: Manifest, now: datetime) -> bool:
     """Whether an export is due by the schedule: what is covered is too old, or a slice is still missing."""
-    return now - watermark(last) >= policy.every
+    return now - watermark(policy, environment, last) >= policy.every
 
 
-def watermark(last: Manifest) -> datetime:
-    """Up to when everything is covered."""
-    return min([last.at, *(one.until for one in last.covered.values())])
+def watermark(policy: Policy, environment: Environment, last: Manifest) -> datetime:
+    """Up to when all is covered that goes on being: what this policy or version does not export by that column (any
+    more) stays in the manifests for ever, and never moves.
+    """
+    version = environment.airflow_version
+    tables = [] if _unsupported(version) else _tables(policy, version, None)
+    known = {table.name: (last.covered.get(table.name), _time(table, version)) for table in tables}
+    return min([last.at, *(one.until for one, time in known.values() if one and one.column == time)])
 
 
-def lag(policy: Policy, last: Manifest | None, since: datetime | None, now: datetime) -> float:
-    """How old what is covered is, in schedules: 1 is due, 2 is too late. ``since``: when the environment was made."""
-    began = watermark(last) if last else since
+def lag(policy: Policy, environment: Environment, last: Manifest | None, now: datetime) -> float:
+    """How old what is covered is, in schedules: 1 is due, 2 is too late. A new environment's age counts."""
+    began = watermark(policy, environment, last) if last else environment.created_at
     return (now - began) / policy.every if began else 0.0
 
 
 def available(table: Table, version: str) -> bool:
     """Whether the engine of a version has a table."""
     return table.exists(version) if engine(version) == "inside" else is_said(table.name, version)
+
+
+def _time(table: Table, version: str) -> str | None:
+    """The column of its windows: Airflow 3 lists some tables only whole."""
+    return table.time if engine(version) == "inside" else time_of(table.name)
 
 
 def _unsupported(version: str) -> Refuse | None:
@@ -129,9 +140,9 @@ def _next(table: Table, covered: Coverage, policy: Policy, now: datetime) -> Win
     return Window(None, now - policy.backfill)
 
 
-def _reason(ask: Ask | None, last: Manifest | None, policy: Policy) -> str:
+def _reason(ask: Ask | None, last: Manifest | None, policy: Policy, environment: Environment) -> str:
     if ask:
         return ask.reason
     if last is None:
         return "there is no verified export yet"
-    return f"what is covered ends at {watermark(last).isoformat()}, and is due after {policy.every}"
+    return f"what is covered ends at {watermark(policy, environment, last).isoformat()}, due after {policy.every}"

@@ -4,16 +4,21 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
-from exports import outside_columns
+from exports import outside, outside_columns
 from exports.order import Order
 from groundcrew.errors import PermanentError
 from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import Column, Table
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+SKEW = timedelta(minutes=5)
+"""How far the clock of an environment's database may be from Groundcrew's; no overlap of windows is shorter. A snapshot
+in the future would cover what is not written yet; one from before its order is older than what is current already.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,14 @@ class Receipt:
     tables: tuple[Extracted, ...]
 
     @classmethod
-    def read(cls, content: bytes, order: Order) -> Self:
-        """Read the receipt of an order.
+    def read(cls, content: bytes, order: Order, now: datetime) -> Self:
+        """Read the receipt of an order; ``now`` by the clock that the order is of.
 
         Raises:
             PermanentError: ``BadReceipt``: it is none, or another export's, or does not say what was ordered.
         """
         try:
-            return cls._read(json.loads(content), order)
+            return cls._read(json.loads(content), order, now)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             said = str(error)[:200] if isinstance(error, _Mismatch) else type(error).__name__
             raise PermanentError(
@@ -69,16 +74,20 @@ class Receipt:
             ) from error
 
     @classmethod
-    def _read(cls, said: Mapping[str, Any], order: Order) -> Self:
+    def _read(cls, said: Mapping[str, Any], order: Order, now: datetime) -> Self:
         about = (said["export_id"], said["engine"], said["airflow_version"], said["environment"])
         if about != (order.export_id, order.engine, order.airflow_version, order.environment.as_detail()):
             raise _Mismatch("it is another export's")
         snapshot_at = _moment(said["snapshot_at"])
+        if not order.ordered_at - SKEW <= snapshot_at <= now + SKEW:
+            raise _Mismatch("its snapshot is older than the order, or of the future")
         wanted = order.tables or {}
         if set(said["tables"]) != set(wanted):
             raise _Mismatch("it has other tables")
+        tables = said["tables"]
         return cls(
-            snapshot_at, tuple(_table(name, said["tables"][name], window, order) for name, window in wanted.items())
+            snapshot_at,
+            tuple(_table(name, tables[name], _window(name, order, snapshot_at), order) for name in wanted),
         )
 
 
@@ -94,7 +103,15 @@ def columns(table: str, order: Order) -> tuple[Column, ...]:
     return declared.TABLES[table].columns_of(version)
 
 
-def _table(name: str, said: Mapping[str, Any], wanted: Mapping[str, str | None], order: Order) -> Extracted:
+def _window(table: str, order: Order, snapshot_at: datetime) -> dict[str, str | None]:
+    """What is to be extracted of a table: nothing of what it covers is left to the receipt."""
+    if order.engine == "outside":
+        return outside.Order.of(order.as_state()).window(table, snapshot_at)
+    ends = (order.tables or {})[table]
+    return {"column": declared.TABLES[table].time, "from": ends["from"], "until": ends["until"]}
+
+
+def _table(name: str, said: Mapping[str, Any], window: Mapping[str, str | None], order: Order) -> Extracted:
     table, expected = declared.TABLES[name], columns(name, order)
     if said["columns"] != [column.name for column in expected]:
         raise _Mismatch(f"{name} has other columns")
@@ -104,16 +121,10 @@ def _table(name: str, said: Mapping[str, Any], wanted: Mapping[str, str | None],
     rows = _count(said["rows"])
     if sum(part.rows for part in parts) != rows:
         raise _Mismatch(f"the parts of {name} have other rows than the source counted")
-    window = {key: said["window"][key] for key in ("column", "from", "until")}
-    since = _moment(window["from"]) if window["from"] else None
-    until = _moment(window["until"]) if window["until"] else None
-    planned = _moment(wanted["from"]) if wanted["from"] else None
-    if since and (planned is None or since > planned):
-        raise _Mismatch(f"the window of {name} begins later than it should")
-    if since and until and since > until:
-        raise _Mismatch(f"the window of {name} ends before it begins")
-    if window["column"] is None and (since or until):
-        raise _Mismatch(f"the window of {name} is of no column")
+    if said["window"]["column"] != window["column"] or any(
+        _end(said["window"][end]) != _end(window[end]) for end in ("from", "until")
+    ):
+        raise _Mismatch(f"the window of {name} is another one")
     undecoded = {str(column): _count(number) for column, number in said["undecoded"].items()}
     return Extracted(table, expected, window, rows, parts, undecoded)
 
@@ -129,6 +140,10 @@ def _count(said: Any) -> int:
     if not isinstance(said, int) or isinstance(said, bool) or said < 0:
         raise _Mismatch("a number is none")
     return said
+
+
+def _end(text: Any) -> datetime | None:
+    return None if text is None else _moment(text)
 
 
 def _moment(text: Any) -> datetime:

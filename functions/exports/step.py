@@ -97,7 +97,7 @@ class Step:
         name = f"/groundcrew/exports/{order.policy}"
         policy = Policy.read(parameters.document(name, self._config.region), name)
         environment = self._environment()
-        last = manifests.newest(self._bucket, order.environment)
+        last = manifests.newest(self._bucket, order.environment, environment.created_at, self._now)
         ask = Ask.read(order.ask) if order.ask is not None else None
         plan = decide(environment, policy, last, ask, self._now)
         logger.info("planned", plan=type(plan).__name__, reason=plan.reason)
@@ -128,6 +128,7 @@ class Step:
             reason=plan.reason,
             engine=plan.engine,
             airflow_version=environment.airflow_version,
+            made_at=environment.created_at,
             tables=plan.windows(),
             opt_in=policy.opt_in,
             rate_share=policy.rate_share,
@@ -183,17 +184,22 @@ class Step:
         """Write the manifest, which makes an export of what was verified, and announce it.
 
         Raises:
-            PermanentError: what was written is not there any more.
+            PermanentError: what was written is not there any more, or something else is.
         """
         order = self._order
         try:
             verified = json.loads(self._bucket.get(order.verified_key)[1])
-            files = [file["key"] for table in verified["tables"].values() for file in table["files"]]
-            for key in files:
-                self._bucket.head(key)
+            files = [file for table in verified["tables"].values() for file in table["files"]]
+            changed = [file["key"] for file in files if self._bucket.head(file["key"]).etag != file["etag"]]
         except NotFound as error:
             raise PermanentError(error.what, cause="MissingFile", remedy="Ask for the export again.") from error
-        last = manifests.newest(self._bucket, order.environment)
+        if changed:
+            raise PermanentError(
+                f"{', '.join(changed)[:500]} was written again since it was verified",
+                cause="ChangedFile",
+                remedy="Ask for the export again; if it comes back, look who else writes into the bucket of exports.",
+            )
+        last = manifests.newest(self._bucket, order.environment, order.made_at, self._now)
         covered = manifests.extended(last.covered if last else {}, _windows(verified))
         manifest = {
             "verified": True,
@@ -204,7 +210,7 @@ class Step:
             "covered": {table: one.as_json() for table, one in covered.items()},
         }
         key = manifests.key(order.environment, order.export_id)
-        self._bucket.put(key, json.dumps(manifest, indent=1).encode())
+        self._bucket.put(key, json.dumps(manifest).encode())  # on one line: it is a row of Athena's table exports
         tables = {name: table["rows"] for name, table in verified["tables"].items()}
         detail = order.about | {"snapshot_at": verified["snapshot_at"], "tables": tables, "manifest": key}
         fact = Fact(FINISHED, order.environment, detail)

@@ -7,7 +7,6 @@ value against the type of its column.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from exports.receipt import Extracted, Part, Receipt
 from exports.settings import export_settings
 from groundcrew.aws.objects import Bucket
 from groundcrew.errors import NotFound, PermanentError
+from groundcrew.events import moment
 from groundcrew.observability import about, logger, observed
 from groundcrew.settings import settings
 
@@ -40,45 +40,45 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     with failing(order, config):
         bucket = Bucket.own(export_settings().bucket, config.account, config.region)
         with tempfile.TemporaryDirectory(prefix="export-") as folder:
-            verify(order, bucket, Path(folder))
+            verify(order, bucket, Path(folder), moment(event["now"]))
     return order.as_state() | {"next": "publish", "seconds": 0}
 
 
-def verify(order: Order, bucket: Bucket, folder: Path) -> None:
+def verify(order: Order, bucket: Bucket, folder: Path, now: datetime) -> None:
     """Read the extract, write its Parquet, and say what was written (``verified_key``), in this order.
+
+    ``now``: when the state machine came to this step.
 
     Raises:
         PermanentError: the extract is not what its receipt says, or its receipt not what was ordered.
         TransientError: S3 is in trouble.
     """
     try:
-        receipt = Receipt.read(bucket.get(f"{order.prefix}/receipt.json")[1], order)
+        receipt = Receipt.read(bucket.get(f"{order.prefix}/receipt.json")[1], order, now)
     except NotFound as error:
         raise PermanentError(error.what, cause="NoReceipt", remedy="Ask for the export again.") from error
     found: dict[str, Any] = {}
     uploads: list[tuple[str, Written]] = []
     with Writer(folder) as writer:
         for table in receipt.tables:
-            files = list(_files(order, table, receipt.snapshot_at, bucket, writer, folder))
+            files = _files(order, table, receipt.snapshot_at, bucket, writer, folder)
             keys = _keys(order, table, receipt.snapshot_at, files)
             uploads += zip(keys, files, strict=True)
             found[table.table.name] = _said(table, files)
     for key, written in uploads:
         content = written.path.read_bytes()
-        bucket.put(key, content, content_type=KIND)
+        etag = bucket.put(key, content, content_type=KIND).etag
         digest = hashlib.sha256(content).hexdigest()
-        file = {"key": key, "rows": written.rows, "bytes": len(content), "sha256": digest}
+        file = {"key": key, "rows": written.rows, "bytes": len(content), "sha256": digest, "etag": etag}
         found[key.split("/")[1]]["files"].append(file)
         written.path.unlink()
-    said = {"export_id": order.export_id, "snapshot_at": receipt.snapshot_at.isoformat(), "tables": found}
+    said = {"export_id": order.export_id, "snapshot_at": _iso(receipt.snapshot_at), "tables": found}
     bucket.put(order.verified_key, json.dumps(said).encode())
     logger.info("verified", tables=len(found), rows=sum(one["rows"] for one in found.values()))
 
 
-def _files(
-    order: Order, table: Extracted, at: datetime, bucket: Bucket, writer: Writer, folder: Path
-) -> Iterator[Written]:
-    """The Parquet of each part that has rows."""
+def _files(order: Order, table: Extracted, at: datetime, bucket: Bucket, writer: Writer, folder: Path) -> list[Written]:
+    """The Parquet of each part that has rows; of a table without any, one file that says so."""
     ref = order.environment
     added = {"account": ref.account, "region": ref.region, "environment": ref.name, "export_id": order.export_id}
     name = table.table.name
@@ -98,11 +98,11 @@ def _files(
         return written
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for written in pool.map(write, enumerate(table.parts)):
-            if written.rows:
-                yield written
-            else:
-                written.path.unlink()
+        written = list(pool.map(write, enumerate(table.parts)))
+    kept = [file for file in written if file.rows] or written[:1]
+    for file in set(written) - set(kept):
+        file.path.unlink()
+    return kept
 
 
 def _content(bucket: Bucket, part: Part) -> bytes:
@@ -145,4 +145,4 @@ def _utc(moment: datetime) -> datetime:
 
 
 def _iso(moment: datetime) -> str:
-    return _utc(moment).isoformat()
+    return _utc(moment).astimezone(UTC).isoformat()

@@ -6,7 +6,7 @@ The newest manifest of an environment is all the state that there is: it carries
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from groundcrew.aws.objects import Bucket
@@ -25,6 +25,9 @@ class Covered:
         """As manifests and a clean-up's conf have it."""
         return {"column": self.column, "until": self.until.isoformat()}
 
+
+RECENT = timedelta(days=7)
+"""Where the newest manifest is looked for first, not among those of years."""
 
 Coverage = Mapping[str, Covered]
 """By table; tables that are exported whole, each time, are not in it."""
@@ -71,17 +74,33 @@ def key(environment: EnvironmentRef, export_id: str) -> str:
     return f"{folder(environment)}{export_id}.json"
 
 
-def newest(bucket: Bucket, environment: EnvironmentRef) -> Manifest | None:
+def newest(
+    bucket: Bucket, environment: EnvironmentRef, made_at: datetime | None = None, now: datetime | None = None
+) -> Manifest | None:
     """The newest one of an environment, None without any: ids sort by time.
+
+    Args:
+        bucket: of exports.
+        environment: whose.
+        made_at: when the environment was made. What was ordered before is of another one that had its name, and of
+            another database: this one's rows are not in it.
+        now: so that the last days are looked through first, and calls stay as few as they are (``RECENT``).
 
     Raises:
         PermanentError: it cannot be read.
     """
-    keys = bucket.keys(folder(environment))
-    if not keys:
-        return None
-    _, content = bucket.get(max(keys))
-    return Manifest.read(content, max(keys))
+    first = _first(environment, made_at) if made_at else ""
+    recent = max(first, _first(environment, now - RECENT)) if now else first
+    for after in dict.fromkeys((recent, first)):
+        if keys := bucket.keys(folder(environment), after):
+            _, content = bucket.get(max(keys))
+            return Manifest.read(content, max(keys))
+    return None
+
+
+def _first(environment: EnvironmentRef, at: datetime) -> str:
+    """No manifest of what is ordered from then on has a key before this one."""
+    return f"{folder(environment)}{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def extended(covered: Coverage, windows: Mapping[str, Mapping[str, Any]]) -> dict[str, Covered]:

@@ -133,6 +133,17 @@ class RunningAirflow:
         rows = query(self.database, f"with rows as ({select}) select coalesce(json_agg(rows), '[]') from rows", values)
         return list(json.loads(rows))
 
+    def turn_clock(self, seconds: float) -> None:
+        """Its database's ``now()`` is so many seconds ahead of this machine's clock, for connections made from now on,
+        like the clock of a cloud that tests turn; what Airflow's own processes call now is not.
+        """
+        now = f"select pg_catalog.now() + interval '{seconds} seconds'"
+        query(
+            self.database,
+            f"create or replace function public.now() returns timestamptz stable language sql as $${now}$$;"
+            "alter database airflow set search_path = public, pg_catalog;",
+        )
+
     def processes(self) -> dict[str, int | None]:
         """Exit codes by name (web, scheduler, commands; dag-processor in Airflow 3); None of one that runs."""
         with urllib.request.urlopen(f"{self.door}/processes", timeout=STOP_SECONDS) as answer:

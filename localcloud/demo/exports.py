@@ -37,6 +37,7 @@ def ask(setting: Setting, airflows: Airflows, watched: list[Watched], place: Pat
     _let(setting, orders, reports)
     # The outside engine reads nothing that is younger than a minute, because it may still change; the runs are.
     setting.cloud.advance(SETTLED_SECONDS)
+    airflows.running["orders"].turn_clock(setting.cloud.now() - time.time())  # a snapshot is never older than its order
     facts = Facts(setting.aws, "demo-exports", ("groundcrew",), "Metadata Export")
     for environment in (orders, reports):
         detail = {"environment": environment.ref, "request_id": f"demo-{environment.name}"}
@@ -114,12 +115,13 @@ def _bucket(environment: Environment) -> str:
 
 
 def _download(setting: Setting, place: Path) -> None:
-    """The Parquet of all tables."""
+    """The Parquet of all tables, and the manifests that make exports of it."""
     shutil.rmtree(place, ignore_errors=True)
     s3 = setting.aws.client("s3", HUB, REGION)
     bucket = deploy.outputs(setting.cloud, STACK, HUB, REGION)["ExportsBucket"]
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="tables/"):
-        for item in page.get("Contents", ()):
-            file = place / item["Key"]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+    for prefix in ("tables/", "manifests/"):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                file = place / item["Key"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())

@@ -44,7 +44,10 @@ def differences(left: list[Row], right: list[Row], key: tuple[str, ...]) -> list
         found.append(f"{one} is only {'here' if one in by_key[0] else 'there'}")
     for one in sorted(set(by_key[0]) & set(by_key[1]), key=repr):
         here, there = (rows[one] for rows in by_key)
-        found += [f"{one} {column}: {here[column]!r}, {there[column]!r}" for column in here if here != there]
+        for column in dict.fromkeys((*here, *there)):
+            values = here.get(column, "no such column"), there.get(column, "no such column")
+            if values[0] != values[1]:
+                found.append(f"{one} {column}: {values[0]!r}, {values[1]!r}")
     return found
 
 

@@ -90,6 +90,10 @@ class Outside:
         folder.mkdir(parents=True, exist_ok=True)
         about = {"account": "222222222222", "region": "us-east-1", "environment": "data", "export_id": export_id}
         at = datetime.fromisoformat(receipt["snapshot_at"])
+        manifest = exports / f"manifests/{ENVIRONMENT['account']}/{ENVIRONMENT['region']}/{ENVIRONMENT['name']}"
+        manifest.mkdir(parents=True, exist_ok=True)
+        said = {"export_id": export_id, "environment": ENVIRONMENT, "snapshot_at": receipt["snapshot_at"]}
+        (manifest / f"{export_id}.json").write_text(json.dumps(said | {"tables": receipt["tables"]}))
         with parquet.Writer(folder) as writer:
             for number, part in enumerate(receipt["tables"][table]["parts"]):
                 source = folder / "part.csv.gz"

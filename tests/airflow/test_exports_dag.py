@@ -1,84 +1,30 @@
 """The DAG as it is shipped, on a real Airflow 2 whose scheduler runs it, over what real runs have left."""
 
 import json
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundcrew_metadata import declared
-from groundcrew_metadata.declaration import Table
-from localcloud.airflow.running import SAMPLES, RunningAirflow
 from localcloud.airflow.settings import Place
 from tests.airflow import database, exporting
-from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import LIVE, eventually, processes_of, require
-from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, credentials, receipt
+from tests.airflow.conftest import LIVE, eventually, require
+from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, receipt
+from tests.airflow.exporting_dag import STABLE, Here, running, stable
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 
 OF_2 = [version for version in LIVE if version.startswith("2.")]
-OURS = "dag_id <> 'groundcrew_export'"
-# Rows of the export's own run, and of what goes on while it runs, change after it.
-STABLE = {
-    **dict.fromkeys(
-        ("dag_run", "task_instance", "task_instance_history", "task_reschedule", "task_fail", "xcom"), OURS
-    ),
-    **dict.fromkeys(("rendered_task_instance_fields", "dag_tag"), OURS),
-    "log": f"{OURS} and dag_id is not null",
-    "job": f"job_type = 'LocalTaskJob' and {OURS}",
-    **dict.fromkeys(("dag_run_note", "dataset", "dataset_event", "dagrun_dataset_event", "slot_pool"), "true"),
-}
-
-
-class Here:
-    """A running Airflow with the DAG and a bucket."""
-
-    def __init__(self, airflow: RunningAirflow, bucket: Bucket) -> None:
-        self.airflow = airflow
-        self.bucket = bucket
-
-    def run(self, dag_id: str, run_id: str, conf: object) -> str:
-        """Start a run; its state when it has ended."""
-        body = {"dag_run_id": run_id, "conf": conf}
-        status, answer = self.airflow.backend.rest("POST", f"/dags/{dag_id}/dagRuns", {}, body)
-        assert status == 200, answer
-        return str(eventually(lambda: self.ended(dag_id, run_id)))
-
-    def ended(self, dag_id: str, run_id: str) -> str | None:
-        select = (
-            "select state from dag_run where dag_id = :'dag' and run_id = :'run' and state in ('success', 'failed')"
-        )
-        states = self.airflow.sql(select, dag=dag_id, run=run_id)
-        return str(states[0]["state"]) if states else None
-
-    def logs(self) -> str:
-        """All that Airflow has written, the tasks' logs included."""
-        return "".join(file.read_text(errors="replace") for file in self.airflow.directory.rglob("*.log"))
 
 
 @pytest.fixture(scope="module", params=OF_2)
 def here(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
-    require(request.param)
-    folder = tmp_path_factory.mktemp("exports")
-    shutil.copytree(SAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__", "broken.py"))
-    shutil.copy(Path(__file__).with_name("dags") / "rich.py", folder / "dags")
-    exporting.ship(folder / "dags")
-    with ExitStack() as last:
-        bucket = last.enter_context(Bucket(folder / "bucket"))
-        environment = {"AIRFLOW_ENV_NAME": "data", **credentials(bucket.url)}
-        airflow = RunningAirflow(request.param, folder / "airflow", dags=folder / "dags", environment=environment)
-        yield Here(last.enter_context(airflow), bucket)
-    assert processes_of(folder) == []
-
-
-def stable(version: str) -> list[Table]:
-    return [table for name, table in declared.TABLES.items() if name in STABLE and table.exists(version)]
+    with running(request.param, tmp_path_factory.mktemp("exports")) as started:
+        yield started
 
 
 def test_what_real_runs_have_left_is_exported_value_by_value(here: Here) -> None:

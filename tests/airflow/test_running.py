@@ -89,6 +89,15 @@ def test_a_forked_command_answers_as_a_new_process_does(airflow: RunningAirflow)
     assert err.splitlines()[-1:] == cold_err.splitlines()[-1:]  # before it: a traceback with other frames
 
 
+def test_the_clock_of_its_database_can_be_turned(airflow: RunningAirflow) -> None:
+    ahead = "select extract(epoch from now() - pg_catalog.now()) as seconds"
+    assert airflow.sql(ahead) == [{"seconds": 0}]
+    airflow.turn_clock(3600.5)
+    assert airflow.sql(ahead) == [{"seconds": 3600.5}]
+    airflow.turn_clock(0)
+    assert airflow.sql(ahead) == [{"seconds": 0}]
+
+
 @pytest.mark.parametrize("version", LIVE)
 def test_nothing_outlives_its_owner(version: str, tmp_path: Path) -> None:
     require(version)

@@ -102,7 +102,8 @@ def test_deploy(reader: Reader) -> None:
         "SpokeAccounts": f"{HUB},{SPOKE}",
         "OrganizationId": reader.terminal.cloud.status()["organization"],
         "LookAgainSeconds": "1",
-        "Runtime": reader.terminal.cloud.status()["runtime"],  # the only one served here
+        # The only one served here.
+        **dict.fromkeys(("Runtime", "VerifyRuntime"), reader.terminal.cloud.status()["runtime"]),
     }
     questions = (*FIRST, *Template.read(ROOT / "template.yaml").parameters, *LAST)
     answers = {**wanted, "Deploy this changeset?": "y"}

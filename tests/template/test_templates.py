@@ -1,5 +1,6 @@
 """The templates, as they are written: what every deployment relies on, checked without deploying."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,29 @@ def test_service_managed_stack_sets_accept_the_spoke() -> None:
     spoke = Template.read(ROOT / "spoke/template.yaml")
     assert "Transform" not in spoke.body
     assert not {kind for kind in spoke.types if kind.startswith(("AWS::Serverless::", "AWS::CloudFormation::"))}
+
+
+def test_duckdb_is_built_for_the_function_that_uses_it_whatever_the_others_run_on() -> None:
+    """A compiled module of another Python cannot be imported: every export would fail."""
+    hub = Template.read(ROOT / "template.yaml")
+    built_for = re.search(r"^LAYER_PYTHON \?= (.+)$", (ROOT / "layers/duckdb/Makefile").read_text(), re.MULTILINE)
+    assert built_for
+    assert hub.body["Parameters"]["VerifyRuntime"]["Default"] == f"python{built_for[1]}"
+    users = {
+        name: resource["Properties"].get("Runtime")
+        for name, resource in hub.body["Resources"].items()
+        if {"Ref": "DuckdbLayer"} in resource.get("Properties", {}).get("Layers", [])
+    }
+    assert users == {"ExportsVerifyFunction": {"Ref": "VerifyRuntime"}}
+
+
+def test_manifests_never_expire() -> None:
+    """What is covered, and what the views show, is read from them."""
+    bucket = Template.read(ROOT / "template.yaml").body["Resources"]["ExportsBucket"]["Properties"]
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    expiring = [rule.get("Prefix", "") for rule in rules if "ExpirationInDays" in rule]
+    assert expiring
+    assert [prefix for prefix in expiring if "manifests/".startswith(prefix)] == []
 
 
 def test_no_code_writes_the_partition_out() -> None:

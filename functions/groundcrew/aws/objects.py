@@ -138,10 +138,11 @@ class Bucket:
         with translated(f"s3:DeleteObject of {self.name}/{key}"):
             self._client().delete_object(Key=key, **chosen, **self._whose)
 
-    def keys(self, prefix: str) -> list[str]:
-        """The keys of all objects below a prefix, in order."""
+    def keys(self, prefix: str, after: str = "") -> list[str]:
+        """The keys of all objects below a prefix that come after ``after``, in order."""
         with translated(f"s3:ListObjectsV2 of {self.name}/{prefix}"):
-            pages = self._client().get_paginator("list_objects_v2").paginate(Prefix=prefix, **self._whose)
+            chosen: Any = {"Prefix": prefix, "StartAfter": after} if after else {"Prefix": prefix}
+            pages = self._client().get_paginator("list_objects_v2").paginate(**chosen, **self._whose)
             return [item["Key"] for page in pages for item in page.get("Contents") or ()]
 
     def versions(self, key: str) -> list[Listed]:

@@ -271,8 +271,10 @@ class Hub:
     def _task(self, state: dict[str, Any], data: dict[str, Any], redrives: int) -> dict[str, Any] | None:
         payload = state["Parameters"]["Payload"]
         event: dict[str, Any] = {"order": json.loads(json.dumps(data))}
+        if "now.$" in payload:
+            event["now"] = self.now().isoformat()
         if "step" in payload:
-            event |= {"step": payload["step"], "now": self.now().isoformat(), "redrives": redrives}
+            event |= {"step": payload["step"], "redrives": redrives}
         function = FUNCTIONS[state["Parameters"]["FunctionName"]]
         final, retried = state["Retry"]
         assert final["MaxAttempts"] == 0

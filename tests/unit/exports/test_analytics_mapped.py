@@ -1,5 +1,6 @@
 """A mapped task's instance before it was expanded is not current afterwards."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -24,9 +25,15 @@ def quoted(state: str | None) -> str:
 def test_it_is_an_instance_with_a_number_now(tmp_path: Path) -> None:
     folder = tmp_path / "tables/task_instance/date=2026-11-27"
     folder.mkdir(parents=True)
+    manifests = tmp_path / "manifests/a/r/e"
+    manifests.mkdir(parents=True)
     with duckdb.connect() as connection:
         connection.execute((HERE / "duckdb.sql").read_text())
         for number, instances in enumerate((BEFORE, AFTER), start=1):
+            said = {"export_id": str(number), "snapshot_at": f"2026-11-2{number}T00:00:00+00:00"}
+            about = {"account": "a", "region": "r", "name": "e"}
+            manifest = said | {"environment": about, "tables": {"task_instance": {}}}
+            (manifests / f"{number}.json").write_text(json.dumps(manifest))
             values = ", ".join(
                 f"('d', '{task}', 'r', {index}, {quoted(state)}, 'a', 'r', 'e', '{number}',"
                 f" timestamptz '2026-11-2{number} 00:00:00+00')"

@@ -3,7 +3,8 @@
 import gzip
 import hashlib
 import json
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from groundcrew.aws.locks import Locks
+from groundcrew.aws.objects import Bucket
+from localcloud.inprocess_faults import Kind
 from tests.unit.exports.hub import BUCKET, Hub
-from tests.unit.stage import REGION, SPOKE
+from tests.unit.stage import HUB, REGION, SPOKE
 
 
 def test_the_first_export_carries_everything_and_says_so(hub: Hub, tmp_path: Path) -> None:
@@ -60,16 +63,14 @@ def test_the_next_one_goes_on_where_the_last_verified_one_ended(hub: Hub, tmp_pa
     assert hub.view(tmp_path) == {1: "one", 2: "changed", 3: "new"}
 
 
-def test_no_rows_are_a_fact(hub: Hub) -> None:
+def test_no_rows_are_a_fact(hub: Hub, tmp_path: Path) -> None:
     environment = hub.environment()
     hub.engine.pools = []
     assert hub.export(environment) == ["Succeed"]
     (manifest,) = hub.manifests()
-    assert {name: (table["rows"], table["files"]) for name, table in manifest["tables"].items()} == {
-        "dag_run_note": (0, []),
-        "slot_pool": (0, []),
-    }
-    assert hub.keys("tables/") == []
+    for name, table in manifest["tables"].items():
+        (file,) = table["files"]
+        assert (table["rows"], file["rows"], hub.exported(name, tmp_path)) == (0, 0, [])
 
 
 def test_the_sweep_begins_what_is_due_once_and_nothing_else(hub: Hub) -> None:
@@ -203,6 +204,10 @@ def _rewritten(receipt: dict[str, Any], parts: dict[str, bytes], change: Any) ->
     part |= {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
 
 
+def _later(text: str, **by: float) -> str:
+    return (datetime.fromisoformat(text) + timedelta(**by)).isoformat()
+
+
 TROUBLES: dict[str, tuple[Any, str]] = {
     "a part was changed": (_longer, "CorruptPart"),
     "a part is missing": (lambda _receipt, parts: parts.pop(next(iter(parts))), "MissingPart"),
@@ -244,6 +249,30 @@ TROUBLES: dict[str, tuple[Any, str]] = {
         ),
         "BadReceipt",
     ),
+    "it says that it covers more": (
+        lambda receipt, _parts: receipt["tables"]["dag_run_note"]["window"].update(
+            until=_later(receipt["tables"]["dag_run_note"]["window"]["until"], hours=1)
+        ),
+        "BadReceipt",
+    ),
+    "it begins earlier, which it was not asked for": (
+        lambda receipt, _parts: receipt["tables"]["slot_pool"]["window"].update(
+            {"from": "2026-01-01T00:00:00+00:00", "column": "updated_at"}
+        ),
+        "BadReceipt",
+    ),
+    "its window is of another column": (
+        lambda receipt, _parts: receipt["tables"]["dag_run_note"]["window"].update(column="created_at"),
+        "BadReceipt",
+    ),
+    "a snapshot of the future": (
+        lambda receipt, _parts: receipt.update(snapshot_at=_later(receipt["snapshot_at"], minutes=6)),
+        "BadReceipt",
+    ),
+    "a snapshot from before the order": (
+        lambda receipt, _parts: receipt.update(snapshot_at=_later(receipt["snapshot_at"], minutes=-6)),
+        "BadReceipt",
+    ),
     "another environment's": (lambda receipt, _parts: receipt["environment"].update(name="other"), "BadReceipt"),
     "a table is missing": (lambda receipt, _parts: receipt["tables"].pop("slot_pool"), "BadReceipt"),
     "a part elsewhere": (
@@ -270,12 +299,66 @@ def test_what_is_not_as_it_was_said_is_no_export(hub: Hub, name: str, tmp_path: 
     assert hub.view(tmp_path) == {1: "first", 2: "second"}
 
 
+@pytest.mark.parametrize(
+    ("happens", "cause"),
+    [
+        (lambda hub, key: hub.put(key, hub.content(key)[:-1] + b"?"), "ChangedFile"),
+        (lambda hub, key: hub.put(key, b""), "ChangedFile"),
+        (lambda _hub, key: Bucket.own(BUCKET, HUB, REGION).delete(key), "MissingFile"),
+    ],
+)
+def test_what_is_not_there_as_it_was_verified_gets_no_manifest(
+    hub: Hub, happens: Callable[[Hub, str], None], cause: str
+) -> None:
+    environment = hub.environment()
+    hub.note(1, "one")
+    denied = hub.stage.aws.faults.add(Kind.DENIED, "s3:HeadObject")
+    assert hub.export(environment) == ["Publish"]
+    assert denied.fired
+    hub.facts()
+    happens(hub, hub.keys("tables/dag_run_note/")[0])
+    assert hub.redrive() == "Publish"
+    ((said, failed),) = hub.facts()
+    assert (said, failed["cause"], hub.manifests()) == ("Failed", cause, [])
+    assert hub.export(environment) == ["Succeed"]
+
+
 def test_what_is_covered_is_no_younger_than_the_snapshot(hub: Hub) -> None:
     environment = hub.environment()
-    behind = hub.now() - timedelta(minutes=10)
+    behind = hub.now() - timedelta(minutes=4)  # the clock of its database
     hub.engine.spoil = lambda receipt, _parts: receipt.update(snapshot_at=behind.isoformat())
     assert hub.export(environment) == ["Succeed"]
     assert hub.manifests()[0]["covered"]["dag_run_note"]["until"] == behind.isoformat()
+
+
+def test_an_environment_that_was_made_anew_begins_anew(hub: Hub) -> None:
+    former = hub.environment()
+    hub.export(former)
+    hub.stage.delete(former)
+    hub.made.clear()
+    environment = hub.environment()
+    since = hub.now().isoformat()
+    hub.stage.pass_time(600)
+    # A window of its own would go on from what was covered of the other database.
+    assert hub.export(environment, window={"from": since, "until": None}) == ["Succeed"]
+    first, second = hub.manifests()
+    assert "dag_run_note" in first["covered"]
+    assert second["covered"] == {}
+    hub.stage.pass_time(25 * 3600)
+    assert hub.deliver(hub.observed(environment))
+    assert hub.play() == ["Succeed"]
+    assert hub.manifests()[-1]["tables"]["dag_run_note"]["window"]["from"] is None
+
+
+def test_an_environment_that_was_made_anew_is_due_at_once(hub: Hub) -> None:
+    former = hub.environment()
+    hub.export(former)
+    hub.stage.delete(former)
+    hub.made.clear()
+    environment = hub.environment()
+    assert hub.deliver(hub.observed(environment))
+    assert hub.play() == ["Succeed"]
+    assert hub.manifests()[-1]["reason"] == "there is no verified export yet"
 
 
 def test_two_at_once_wait_for_each_other(hub: Hub) -> None:

@@ -1,5 +1,6 @@
 """What is exported, from when until when, and why not: every branch, and what holds whatever is asked."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,11 +116,36 @@ def test_what_cannot_be_asked_for(ask: Ask, cause: str) -> None:
 
 
 def test_how_late_it_is() -> None:
-    assert lag(Policy(), None, NOW - 2 * DAY, NOW) == 2
-    assert lag(Policy(), None, None, NOW) == 0
-    assert lag(Policy(), manifest(log=12 * HOUR), None, NOW) == 0.5
-    assert watermark(manifest(2 * HOUR, log=HOUR)) == NOW - 2 * HOUR
-    assert not overdue(Policy(), manifest(log=HOUR), NOW)
+    policy, data = Policy(), environment()
+    assert lag(policy, replace(data, created_at=NOW - 2 * DAY), None, NOW) == 2
+    assert lag(policy, data, None, NOW) == 0
+    assert lag(policy, data, manifest(log=12 * HOUR), NOW) == 0.5
+    assert watermark(policy, data, manifest(2 * HOUR, log=HOUR)) == NOW - 2 * HOUR
+    assert not overdue(policy, data, manifest(log=HOUR), NOW)
+
+
+@pytest.mark.parametrize(
+    ("policy", "version", "table"),
+    [
+        (Policy(tables=("log",)), "2.10.3", "dag_run"),  # the policy names it no more
+        (Policy(), "2.10.3", "xcom"),  # nor opts in to it
+        (Policy(), "3.3.1", "task_fail"),  # it went with the upgrade
+        (Policy(), "3.3.1", "task_instance_history"),  # Airflow has it and does not say it
+        (Policy(), "3.3.1", "job"),  # exported whole from now on
+    ],
+)
+def test_what_is_exported_no_more_is_not_overdue_for_ever(policy: Policy, version: str, table: str) -> None:
+    last, data = manifest(log=HOUR, **{table: 40 * DAY}), environment(version)
+    assert watermark(policy, data, last) == NOW - HOUR
+    assert lag(policy, data, last, NOW) < 1
+    assert isinstance(planned(last=last, policy=policy, version=version), Nothing)
+    # It is, as long as it goes on being exported.
+    everything = Policy(opt_in=("xcom",))
+    assert overdue(everything, environment(), last, NOW)
+
+
+def test_an_environment_of_no_known_version_is_as_late_as_its_last_export() -> None:
+    assert watermark(Policy(), environment("three"), manifest(log=40 * DAY)) == NOW - HOUR
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,14 @@ def test_an_object_that_was_deleted_leaves_a_mark(bucket: Bucket) -> None:
     bucket.put(KEY, b"two", only_new=True)
 
 
+def test_keys_are_listed_in_order_and_after_one(bucket: Bucket) -> None:
+    for key in ("a/3", "a/1", "b/1", "a/2"):
+        bucket.put(key, b"")
+    assert bucket.keys("a/") == ["a/1", "a/2", "a/3"]
+    assert bucket.keys("a/", after="a/1") == ["a/2", "a/3"]
+    assert bucket.keys("a/", after="a/3") == []
+
+
 def test_the_versions_of_another_object_are_not_among_them(bucket: Bucket) -> None:
     bucket.put(KEY + ".more", b"another")
     assert bucket.versions(KEY) == []
