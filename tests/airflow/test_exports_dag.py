@@ -19,6 +19,7 @@ from tests.airflow import database, exporting
 from tests.airflow.bucket import Bucket
 from tests.airflow.conftest import LIVE, eventually, processes_of, require
 from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, credentials, receipt
+from tests.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 
@@ -34,32 +35,6 @@ STABLE = {
     "job": f"job_type = 'LocalTaskJob' and {OURS}",
     **dict.fromkeys(("dag_run_note", "dataset", "dataset_event", "dagrun_dataset_event", "slot_pool"), "true"),
 }
-
-
-class Here:
-    """A running Airflow with the DAG and a bucket."""
-
-    def __init__(self, airflow: RunningAirflow, bucket: Bucket) -> None:
-        self.airflow = airflow
-        self.bucket = bucket
-
-    def run(self, dag_id: str, run_id: str, conf: object) -> str:
-        """Start a run; its state when it has ended."""
-        body = {"dag_run_id": run_id, "conf": conf}
-        status, answer = self.airflow.backend.rest("POST", f"/dags/{dag_id}/dagRuns", {}, body)
-        assert status == 200, answer
-        return str(eventually(lambda: self.ended(dag_id, run_id)))
-
-    def ended(self, dag_id: str, run_id: str) -> str | None:
-        select = (
-            "select state from dag_run where dag_id = :'dag' and run_id = :'run' and state in ('success', 'failed')"
-        )
-        states = self.airflow.sql(select, dag=dag_id, run=run_id)
-        return str(states[0]["state"]) if states else None
-
-    def logs(self) -> str:
-        """All that Airflow has written, the tasks' logs included."""
-        return "".join(file.read_text(errors="replace") for file in self.airflow.directory.rglob("*.log"))
 
 
 @pytest.fixture(scope="module", params=OF_2)
@@ -123,7 +98,7 @@ def test_it_can_be_started_at_once_and_nothing_beside_it_is_taken_for_a_dag(here
 
 
 @pytest.mark.parametrize("version", OF_2)
-def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_path: Path) -> None:
+def test_parsing_what_is_shipped_imports_nothing_that_only_a_task_needs(version: str, tmp_path: Path) -> None:
     require(version)
     folder = exporting.ship(tmp_path / "dags")
     (tmp_path / "tmp").mkdir()
@@ -132,8 +107,8 @@ def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_
         "import json, sys; from airflow.models.dagbag import DagBag; before = set(sys.modules);"
         "bag = DagBag(sys.argv[1], include_examples=False);"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
-        "ours = sorted(new & {'botocore', 'boto3', 'groundcrew_metadata'});"
-        "print(json.dumps([list(bag.dags), bag.import_errors, ours]))"
+        "ours = sorted(new & {'botocore', 'boto3', 'groundcrew_cleaning', 'groundcrew_metadata'});"
+        "print(json.dumps([sorted(bag.dags), bag.import_errors, ours]))"
     )
     done = subprocess.run(
         [str(place.airflow.with_name("python")), "-c", code, str(folder)],
@@ -143,4 +118,8 @@ def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [["groundcrew_export"], {}, []]
+    assert json.loads(done.stdout.splitlines()[-1]) == [
+        ["groundcrew_cleanup", "groundcrew_export"],
+        {},
+        [],
+    ]
