@@ -17,12 +17,29 @@ from localcloud.airflow.running import RunningAirflow
 from localcloud.demo.environments import Watched
 from localcloud.demo.facts import Facts
 from localcloud.demo.report import NotAsExpected, Step
-from localcloud.demo.runs import DOWNSTREAM, SCHEDULED, Airflows
+from localcloud.demo.runs import DOWNSTREAM, Airflows
 from localcloud.demo.setting import LOOK_SECONDS, Setting
 from localcloud.demo.view import DIM, View
 from localcloud.fleet import Environment
 from localcloud.installation import HUB, REGION
 
+SCHEDULED = "sales"
+DAG = """
+from datetime import datetime, timedelta
+
+from airflow import DAG
+from airflow.operators.empty import EmptyOperator
+
+with DAG(
+    "{dag_id}",
+    schedule=timedelta(seconds=15),
+    start_date=datetime.fromisoformat("{now}"),
+    catchup=True,
+    is_paused_upon_creation=False,
+):
+    EmptyOperator(task_id="nothing")
+"""
+"""Runs every 15 seconds from the beginning on, and not once less."""
 DAYS, KEPT_DAYS = 400, 30
 PATIENCE_SECONDS = 120.0
 TURN_SECONDS = 2.0
@@ -69,12 +86,16 @@ INSIDE = Past(
 
 
 def give_past(airflows: Airflows) -> None:
-    """Let both look as if they had run for more than a year: before they are exported."""
+    """Let both look as if they had run for more than a year, before they are exported; one goes on by a schedule."""
     for past in _pasts(airflows):
         moments = f"""
             with past as (select n, now() - interval '1 day' * n / {past.rows_a_day} as moment
                           from generate_series(1, {DAYS * past.rows_a_day}) n)"""
-        query(airflows.running[past.name].database, moments + past.rows)
+        airflow = airflows.running[past.name]
+        query(airflow.database, moments + past.rows)
+        if past is INSIDE:
+            now = datetime.now(UTC).replace(microsecond=0).isoformat()
+            (airflow.dags / f"{SCHEDULED}.py").write_text(DAG.format(dag_id=SCHEDULED, now=now))
 
 
 def clean(setting: Setting, airflows: Airflows, watched: list[Watched], view: View, step: Step) -> None:

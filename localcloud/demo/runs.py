@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,6 @@ from localcloud.demo.view import DIM, View
 from localcloud.installation import HUB, REGION, SPOKES
 
 UPSTREAM, DOWNSTREAM = "hello", "echo"
-SCHEDULED = "sales"
-_OF_2 = """
-from datetime import datetime, timedelta
-
-from airflow import DAG
-from airflow.operators.empty import EmptyOperator
-
-with DAG(
-    "{dag_id}",
-    schedule=timedelta(seconds=15),
-    start_date=datetime.fromisoformat("{now}"),
-    catchup=True,
-    is_paused_upon_creation=False,
-):
-    EmptyOperator(task_id="nothing")
-"""
-"""A DAG that runs every 15 seconds from the beginning on, and not once less."""
 ROUTE = deploy.ROOT / "examples/routes/dag-after-dag.yaml"
 LISTENER = deploy.ROOT / "layers/airflow/plugins/dist/groundcrew_listener-0.1.0-py3-none-any.whl"
 PATIENCE_SECONDS = 120.0
@@ -66,9 +48,6 @@ class Airflows:
             shutil.rmtree(place, ignore_errors=True)
             dags = place / "dags"  # of its own: Groundcrew ships into it
             shutil.copytree(SAMPLES, dags, ignore=shutil.ignore_patterns("__pycache__"))
-            if version.startswith("2."):
-                now = datetime.now(UTC).replace(microsecond=0).isoformat()
-                (dags / f"{SCHEDULED}.py").write_text(_OF_2.format(dag_id=SCHEDULED, now=now))
             airflow = RunningAirflow(
                 version,
                 place,
