@@ -132,6 +132,11 @@ class Environment:
             self._clients["mwaa"] = self.aws.client("mwaa", self.account, self.region)
         return self._clients["mwaa"]
 
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket with its DAGs."""
+        return str(self.describe()["SourceBucketArn"].rpartition(":")[2])
+
     def describe(self) -> dict[str, Any]:
         """What GetEnvironment says; empty once it is gone."""
         try:

@@ -1,34 +1,56 @@
 """The inside engine: Airflow 2 is cleaned by a DAG that Groundcrew ships, starts, follows, and reads the report of.
 
-Anybody may start a DAG, with any conf. So the conf only names an order, which the hub has put into the environment's
-bucket, where the DAG finds it: ``groundcrew/cleanup/<cleanup_id>.json``. Its digest is in the conf, so that the run
-works by the order it was started with, or not at all.
+Anybody may start a DAG, with any conf. So the conf only names an order, ``orders/<cleanup_id>.json``, which is shipped
+beside the DAG, and takes away the order before it. Its digest is in the conf, so that the run works by the order it was
+started with, or not at all.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from cleanup.order import Order
 from cleanup.policy import Policy
 from groundcrew.aws.locks import Locks
 from groundcrew.aws.objects import Bucket
-from groundcrew.aws.session import Role, Roles
+from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment
-from groundcrew.errors import AlreadyExists, NotFound, PermanentError
+from groundcrew.errors import PermanentError
+from groundcrew.observability import logger
 from groundcrew.shipping import Shipping, source
 from groundcrew.ways.reach import Reach
 from groundcrew.ways.seen import Run, RunRef, Start
 
 DAG_ID = "groundcrew_cleanup"
-FILES = ("groundcrew_cleanup.py", "groundcrew_cleaning")
-"""What is shipped."""
+FILES = (
+    ".airflowignore",
+    "groundcrew_cleanup.py",
+    "groundcrew_cleaning",
+    *(f"groundcrew_metadata/{name}.py" for name in ("__init__", "place", "storage")),
+)
+"""What is shipped, besides the order."""
 
-TABLE_KEYS = {"before", "examined", "deleted", "left", "kept", "bytes_before", "bytes_after", "longest_seconds"}
-"""What a report says of a table, at most."""
+BEGUN_WITHIN = timedelta(hours=1)
+"""How long a shipped DAG may take to be seen and begun: MWAA syncs in 30 seconds, and Airflow lists the folder every
+five minutes if nobody has set it otherwise (``[scheduler] dag_dir_list_interval``).
+"""
+
+SYNCED = timedelta(seconds=90)
+"""How long what is shipped takes to reach every worker: MWAA copies the folder every 30 seconds."""
+
+ENDED_WITHIN = timedelta(hours=1)
+"""How long a run may go on when its time is up: it ends its transaction, and vacuums."""
+
+SHORTEST_WAIT, LONGEST_WAIT = 60, 300
+"""Seconds between two looks; a quarter of the time that has passed in between."""
+
+_COUNTS = ("examined", "deleted", "left", "bytes_before", "bytes_after")
+_TEXTS = ("before", "kept")
+LONGEST_TEXT, MOST_TABLES = 500, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +63,35 @@ class Inside:
     order: Order
     in_vpc: bool
 
-    def ship(self) -> None:
-        """Have the DAG in the environment's DAG folder, and the order beside it."""
-        Shipping(self.roles, self.environment, "cleanup").ship(source(*FILES))
-
-    def start(self, policy: Policy, bucket: str, seconds: int) -> bool:
-        """Start the run, once; False as long as Airflow does not know the DAG yet.
+    def ship(self, policy: Policy, place: Mapping[str, Any], until: datetime) -> str:
+        """Have the DAG in the environment's DAG folder, and the order beside it; the order's digest.
 
         Args:
             policy: what is to be kept.
-            bucket: where the report goes.
-            seconds: after which the run stops by itself.
+            place: where this is, and where the report goes.
+            until: when the run stops at the latest.
         """
+        said = {
+            "cleanup_id": self.order.cleanup_id,
+            "place": dict(place),
+            "mode": "delete" if policy.deletes else "report",
+            "policy": dict(policy.document),
+            "covered": dict(self.order.covered or {}),
+            "seconds": policy.seconds_per_run,
+            "until": until.isoformat(),
+        }
+        content = json.dumps(said, sort_keys=True, indent=1).encode()
+        files = {**source(*FILES), f"orders/{self.order.cleanup_id}.json": content}
+        Shipping(self.roles, self.environment, "cleanup").ship(files)
+        return hashlib.sha256(content).hexdigest()
+
+    def start(self, sha256: str) -> bool:
+        """Start the run, once, with the order of that digest; False as long as Airflow does not know the DAG yet."""
         reach = self._reach
         dag, _ = reach.ask(lambda way: way.dag(DAG_ID))
         if dag is None:
             return False
-        order = self._placed(json.dumps(self._order(policy, bucket, seconds), sort_keys=True).encode())
-        conf = {"cleanup_id": self.order.cleanup_id, "sha256": hashlib.sha256(order).hexdigest()}
+        conf = {"cleanup_id": self.order.cleanup_id, "sha256": sha256}
         if dag.is_paused:
             reach.ask(lambda way: way.unpause(DAG_ID))
         # An earlier try may have started it: then Airflow says that it has such a run.
@@ -71,7 +104,8 @@ class Inside:
         Raises:
             PermanentError: Airflow does not have it.
         """
-        run, _ = self._reach.ask(lambda way: way.run(self._ref))
+        # Whatever Airflow's clock says: who looks for young runs only does not see one that is dated before the order.
+        run, _ = self._reach.ask(lambda way: way.run(self._ref, of_any_age=True))
         if run is None:
             raise PermanentError(
                 f"Airflow does not have the run {self._ref.run_id} any more",
@@ -81,43 +115,30 @@ class Inside:
         return run
 
     def report(self, bucket: Bucket) -> dict[str, Any]:
-        """What the run has written about itself.
+        """What the run has written about itself, where the environment's role may write: read strictly.
 
         Raises:
             PermanentError: nothing, or nothing that can be read.
         """
+        key = report_key(self.order)
+        # Listed first: who may not list the whole bucket is told that a missing object is forbidden.
+        if not bucket.keys(key):
+            raise self._no_report("has left no report")
         try:
-            _, content = bucket.get(report_key(self.order))
-            said = json.loads(content)
-            tables = {str(table): _table(about) for table, about in said["tables"].items()}
-            return {"tables": tables, "converged": said["converged"] is True}
-        except (NotFound, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PermanentError(
-                f"the run {self._ref.run_id} has left no report that can be read",
-                cause="NoReport",
-                remedy=f"Read the log of the DAG {DAG_ID} in the environment; the next clean-up goes on.",
-            ) from error
+            said = json.loads(bucket.get(key)[1])
+            tables = {_name(table): _table(about) for table, about in said["tables"].items()}
+            if len(tables) > MOST_TABLES:
+                raise ValueError("too many tables")
+            return {"tables": tables, "converged": said["converged"] is True, "trouble": _text(said.get("failure"))}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise self._no_report("has left a report that cannot be read") from error
 
-    def _placed(self, order: bytes) -> bytes:
-        """The order as it lies in the environment's bucket: what an earlier try has put there stays."""
-        ref, key = self.environment.ref, f"groundcrew/cleanup/{self.order.cleanup_id}.json"
-        mine = Bucket.of_spoke(self.roles, Role("shipper", ref.account, ref.region), self.environment.bucket)
-        try:
-            mine.put(key, order, only_new=True)
-        except AlreadyExists:
-            return mine.get(key)[1]
-        return order
-
-    def _order(self, policy: Policy, bucket: str, seconds: int) -> dict[str, Any]:
-        return {
-            "cleanup_id": self.order.cleanup_id,
-            "environment": self.order.environment.as_detail(),
-            "mode": "delete" if policy.deletes else "report",
-            "policy": dict(policy.document),
-            "covered": dict(self.order.covered or {}),
-            "budget_seconds": seconds,
-            "report": {"bucket": bucket, "key": report_key(self.order)},
-        }
+    def _no_report(self, what: str) -> PermanentError:
+        return PermanentError(
+            f"the run {self._ref.run_id} {what}",
+            cause="NoReport",
+            remedy=f"Read the log of the DAG {DAG_ID} in the environment; the next clean-up goes on.",
+        )
 
     @property
     def _ref(self) -> RunRef:
@@ -128,19 +149,107 @@ class Inside:
         return Reach(self.roles, self.environment, self.locks, in_vpc=self.in_vpc)
 
 
+def follow(engine: Inside, bucket: Bucket, now: datetime, *, ready: bool) -> Order:
+    """Start the run once its DAG is known, or look at it; the order goes to ``report`` when it has ended.
+
+    Args:
+        engine: of an order that was shipped.
+        bucket: where the report is.
+        now: when the state machine came here.
+        ready: whether Airflow can be asked now.
+
+    Raises:
+        PermanentError: it does not begin, or not end, or leaves no report.
+    """
+    order = engine.order
+    work, planned_at = dict(order.work or {}), datetime.fromisoformat(str(order.planned_at))
+    until = datetime.fromisoformat(work["until"])
+    if now > until + ENDED_WITHIN or (now > until and not work["started"]):
+        raise _out_of_time(work)
+    wait = replace(order, next="clean", seconds=LONGEST_WAIT)
+    if not ready:
+        logger.info("not ready", status=engine.environment.status)
+        return wait
+    if not work["started"]:
+        if now < planned_at + SYNCED:
+            return replace(wait, seconds=SYNCED.seconds)
+        if engine.start(work["sha256"]):
+            return replace(wait, work=work | {"started": True}, seconds=SHORTEST_WAIT)
+        if now > planned_at + BEGUN_WITHIN:
+            raise PermanentError(
+                f"Airflow has not seen the DAG {DAG_ID} for {BEGUN_WITHIN}",
+                cause="DagNotSeen",
+                remedy="Look for import errors in the environment, and whether its DAG folder is the usual one.",
+            )
+        return replace(wait, seconds=SHORTEST_WAIT)
+    run = engine.run()
+    if not run.ended:
+        logger.info("looked", state=run.state)
+        waited = (now - planned_at).total_seconds()
+        return replace(wait, seconds=round(min(LONGEST_WAIT, max(SHORTEST_WAIT, waited / 4))))
+    said = engine.report(bucket)
+    done = replace(order, work=work | said, next="report", seconds=0)
+    if run.state == "success":
+        return done
+    return done.failed(
+        PermanentError(
+            f"the run of {DAG_ID} has {run.state}: {said['trouble'] or 'it does not say why'}",
+            cause="RunFailed",
+            remedy="Read its log in Airflow; the next clean-up goes on.",
+        )
+    )
+
+
+def _out_of_time(work: Mapping[str, Any]) -> PermanentError:
+    if not work["started"]:
+        return PermanentError(
+            f"the run could not begin before {work['until']}",
+            cause="OutOfTime",
+            remedy="Look what has kept the environment from being available; the next clean-up begins anew.",
+        )
+    return PermanentError(
+        f"the run of {DAG_ID} should have ended by {work['until']}",
+        cause="RunTooSlow",
+        remedy="Look whether it waits for a worker, or for a lock; it deletes nothing any more if it begins now.",
+    )
+
+
 def report_key(order: Order) -> str:
     """Where the environment's execution role may write."""
     return f"extracts/{order.environment}/{order.cleanup_id}/cleanup.json"
 
 
-def budget(policy: Policy, reason: str, now: datetime) -> int:
-    """Seconds that a run may take: the policy's, and no longer than its window is open."""
+def until(policy: Policy, reason: str, now: datetime) -> datetime:
+    """When a run that is shipped now stops at the latest: with its time, and with the policy's window if it is due."""
+    ends = now + BEGUN_WITHIN + timedelta(seconds=policy.seconds_per_run)
     if reason != "due" or policy.window is None:
-        return policy.seconds_per_run
-    return min(policy.seconds_per_run, policy.window.seconds_left(now))
+        return ends
+    return min(ends, now + timedelta(seconds=policy.window.seconds_left(now)))
 
 
 def _table(about: Mapping[str, Any]) -> dict[str, Any]:
     """What is said of a table, without what nobody asked for."""
-    found = {key: about[key] for key in TABLE_KEYS if key in about}
-    return {"examined": None, "deleted": 0, "left": None, "kept": None} | found
+    found: dict[str, Any] = {"examined": None, "deleted": 0, "left": None, "kept": None}
+    found |= {key: _number(about[key]) for key in _COUNTS if about.get(key) is not None}
+    found |= {key: _text(about[key]) for key in _TEXTS if key in about}
+    if about.get("longest_seconds") is not None:
+        found["longest_seconds"] = float(about["longest_seconds"])
+    return found
+
+
+def _name(said: str) -> str:
+    if not re.fullmatch(r"[a-z_]{1,63}", said):
+        raise ValueError("no table is named so")
+    return said
+
+
+def _number(said: object) -> int:
+    if not isinstance(said, int) or isinstance(said, bool) or said < 0:
+        raise ValueError("a number is none")
+    return said
+
+
+def _text(said: object) -> str | None:
+    if said is not None and not isinstance(said, str):
+        raise ValueError("a text is none")
+    return said[:LONGEST_TEXT] if said else None

@@ -31,6 +31,7 @@ from groundcrew.events import Fact, moment
 from groundcrew.manifests import Covered
 from groundcrew.observability import about, count, logger, observed
 from groundcrew.settings import Settings, settings
+from groundcrew.shipping import place
 
 READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 
@@ -51,11 +52,6 @@ LEASE_SECONDS = 1800
 
 BUSY_SECONDS = 300
 """Between two looks at an environment that is not ready, or at a run."""
-
-DAG_PATIENCE = timedelta(hours=1)
-"""How long a shipped DAG may take to be seen: MWAA syncs in 30 seconds, and Airflow lists the folder every five minutes
-if nobody has set it otherwise (``[scheduler] dag_dir_list_interval``).
-"""
 
 
 @observed
@@ -141,8 +137,7 @@ class Step:
         self._alone()
         order = replace(self._order, planned_at=self._now.isoformat(), next="clean", seconds=0)
         if order.engine == "inside":
-            self._inside(environment).ship()
-            return replace(order, work={"started": False})
+            return replace(order, work=self._ordered(environment))
         work = outside.begin(self._airflow(environment), self._policy(), self._can(), self._covered(), self._now)
         return replace(order, work=work.as_state())
 
@@ -150,7 +145,7 @@ class Step:
         """One command; or one look at the run that cleans."""
         order, policy = self._order, self._policy()
         if order.engine == "inside":
-            return self._follow(policy)
+            return self._follow()
         work, stop, environment = outside.Work.read(order.work or {}), self._stop(policy), self._environment()
         self._alone()
         if environment.status in READY:
@@ -163,40 +158,25 @@ class Step:
         done = "report" if work.ended else "clean"
         return replace(order, work=work.as_state(), next=done, seconds=LONGEST_COMMAND if work.wait else 0)
 
-    def _follow(self, policy: Policy) -> Order:
-        """Start the run once its DAG is known; then wait for its end."""
-        order, environment = self._order, self._environment()
-        self._alone()
-        if environment.status not in READY:
-            logger.info("not ready", status=environment.status)
-            return replace(order, next="clean", seconds=BUSY_SECONDS)
-        engine, planned_at = self._inside(environment), self._planned_at
-        if not (order.work or {}).get("started"):
-            seconds = inside.budget(policy, order.reason, self._now)
-            if engine.start(policy, self._more.bucket, seconds):
-                return replace(order, work={"started": True}, next="clean", seconds=SHORTEST_WAIT)
-            if self._now > planned_at + DAG_PATIENCE:
-                raise PermanentError(
-                    f"Airflow has not seen the DAG {inside.DAG_ID} for {DAG_PATIENCE}",
-                    cause="DagNotSeen",
-                    remedy="Look for import errors in the environment, and whether its DAG folder is the usual one.",
-                )
-            return replace(order, next="clean", seconds=SHORTEST_WAIT)
-        run = engine.run()
-        if not run.ended:
-            logger.info("looked", state=run.state)
-            return replace(order, next="clean", seconds=BUSY_SECONDS)
-        said = engine.report(self._bucket)
-        done = replace(order, work={"started": True, **said}, next="report", seconds=0)
-        if run.state == "success":
-            return done
-        return done.failed(
-            PermanentError(
-                f"the run of {inside.DAG_ID} has {run.state}",
-                cause="RunFailed",
-                remedy="Read its log in Airflow; the next clean-up goes on.",
+    def _ordered(self, environment: Environment) -> dict[str, Any]:
+        """Ship the DAG that cleans, with its order. A step that is tried again ships the same."""
+        policy, order = self._policy(), self._order
+        if order.reason == "due" and not policy.may_run(self._now):
+            raise PermanentError(
+                "the maintenance window has closed before the clean-up could begin",
+                cause="OutOfTime",
+                remedy="Look how long its export takes; or let the policy's window be longer.",
             )
-        )
+        until = inside.until(policy, order.reason, self._now)
+        where = place(order.environment, self._bucket.name, self._config.account)
+        sha256 = self._inside(environment).ship(policy, where, until)
+        return {"started": False, "sha256": sha256, "until": until.isoformat()}
+
+    def _follow(self) -> Order:
+        """Start the run once its DAG is known; then wait for its end."""
+        environment = self._environment()
+        self._alone()
+        return inside.follow(self._inside(environment), self._bucket, self._now, ready=environment.status in READY)
 
     def _report(self, error: Mapping[str, Any] | None) -> Order:
         """Say what was done, wherever it has ended."""

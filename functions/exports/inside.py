@@ -8,7 +8,7 @@ from exports.order import Order
 from groundcrew.environment import Environment
 from groundcrew.errors import GroundcrewError, PermanentError
 from groundcrew.observability import logger
-from groundcrew.shipping import Shipping, source
+from groundcrew.shipping import Shipping, place, source
 from groundcrew.ways.reach import Reach
 from groundcrew.ways.seen import RunRef, Start
 
@@ -33,23 +33,10 @@ SHORTEST_WAIT, LONGEST_WAIT = 10, 300
 """Seconds between two looks; a quarter of the time that has passed in between."""
 
 
-def place(order: Order, bucket: str, owner: str) -> bytes:
-    """``place.json``: where the DAG writes, which its conf cannot say."""
-    ref = order.environment
-    said = {
-        "bucket": bucket,
-        "owner": owner,
-        "account": ref.account,
-        "region": ref.region,
-        "environment": ref.name,
-        "opt_in": sorted(order.opt_in),
-    }
-    return json.dumps(said, indent=1).encode()
-
-
 def ship(order: Order, shipping: Shipping, bucket: str, owner: str, now: datetime) -> Order:
     """Have the DAG in the environment's folder."""
-    done = shipping.ship({**source(*FILES), "place.json": place(order, bucket, owner)})
+    where = json.dumps(place(order.environment, bucket, owner, order.opt_in), indent=1).encode()
+    done = shipping.ship({**source(*FILES), "place.json": where})
     logger.info("shipped", put=len(done.put), removed=len(done.remove), reason=done.reason)
     return replace(order, shipped_at=now.isoformat(), next="extract", seconds=SPREAD_SECONDS if done.replaces else 0)
 

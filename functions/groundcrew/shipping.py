@@ -6,14 +6,14 @@ there already is left alone. Two parts may ship the same file; it goes with the 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
-from groundcrew.environment import Environment
+from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import PermanentError
 
 SOURCE = Path(__file__).resolve().parents[1] / "shipped_dags"
@@ -98,6 +98,20 @@ def source(*names: str) -> dict[str, bytes]:
             raise PermanentError(f"there is no {name} to ship", cause="Misconfigured", remedy="Build the stack again.")
         found |= {str(file.relative_to(SOURCE)): file.read_bytes() for file in files}
     return found
+
+
+def place(ref: EnvironmentRef, bucket: str, owner: str, opt_in: Iterable[str] = ()) -> dict[str, Any]:
+    """What is shipped says with it which environment it is in, and the hub's bucket with the account that owns it:
+    neither is for whoever starts a DAG to say (``groundcrew_metadata/place.py`` reads it).
+    """
+    return {
+        "bucket": bucket,
+        "owner": owner,
+        "account": ref.account,
+        "region": ref.region,
+        "environment": ref.name,
+        "opt_in": sorted(opt_in),
+    }
 
 
 class Shipping:

@@ -14,7 +14,10 @@ def copy(s3: Any, bucket: str, folder: Path, prefix: str = "dags/groundcrew/") -
     wanted = {item["Key"].removeprefix(prefix): item["Key"] for page in pages for item in page.get("Contents", ())}
     target = folder / "groundcrew"
     for name, key in wanted.items():
-        content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        try:
+            content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            continue  # deleted since it was listed: it goes with the next look
         file = target / name
         if not file.exists() or file.read_bytes() != content:
             file.parent.mkdir(parents=True, exist_ok=True)

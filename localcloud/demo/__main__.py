@@ -74,10 +74,11 @@ def _play(view: View, report: Report, airflows: runs.Airflows) -> None:
     )
     with report.step("tokens") as step:
         tokens.rotate(place, watched, DIRECTORY / "containers", view, step)
+    cleanup.give_past(airflows)
     view.say("\nExporting the metadata of orders, from inside its Airflow, and of reports, through its REST API")
     with report.step("exports") as step:
         exports.ask(place, airflows, watched, DIRECTORY / "exports", view, step)
-    view.say(f"\nCleaning the metadata database of {cleanup.NAME} of what is older than {cleanup.KEPT_DAYS} days")
+    view.say(f"\nCleaning both metadata databases of what is older than {cleanup.KEPT_DAYS} days")
     with report.step("cleanup") as step:
         cleanup.clean(place, airflows, watched, view, step)
     view.say(f"\nDeleting {watched[0].environment.name}")

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 240.0
 SETTLED_SECONDS = 70.0
 QUESTION = """
 select environment, dag_id, task_id, state, round(duration, 2) as seconds
-from current_task_instance(?) where dag_id <> 'groundcrew_export' order by environment, dag_id, task_id
+from current_task_instance(?) where dag_id not in ('groundcrew_export', 'sales') order by environment, dag_id, task_id
 """
 VIEWS = deploy.ROOT / "analytics/duckdb.sql"
 
@@ -74,7 +74,7 @@ def _let(setting: Setting, orders: Environment, reports: Environment) -> None:
     for environment in (orders, reports):
         mwaa = aws.client("mwaa", environment.account, REGION)
         mwaa.tag_resource(ResourceArn=environment.arn, Tags={"groundcrew:exports": "demo"})
-    s3, bucket = aws.client("s3", orders.account, REGION), _bucket(orders)
+    s3, bucket = aws.client("s3", orders.account, REGION), orders.bucket
     if bucket not in {one["Name"] for one in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -96,7 +96,7 @@ def _until_ended(
     s3 = setting.aws.client("s3", orders.account, REGION)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(ended) < 2:
-        folder.copy(s3, _bucket(orders), airflow.dags)
+        folder.copy(s3, orders.bucket, airflow.dags)
         for fact in facts.new():
             detail = fact["detail"]
             if fact["detail-type"] == "Metadata Export Failed":
@@ -108,10 +108,6 @@ def _until_ended(
             raise NotAsExpected(f"both exports should have ended after {PATIENCE_SECONDS:.0f} s; {sorted(ended)} have")
         time.sleep(LOOK_SECONDS)
     return ended
-
-
-def _bucket(environment: Environment) -> str:
-    return str(environment.describe()["SourceBucketArn"].rpartition(":")[2])
 
 
 def _download(setting: Setting, place: Path) -> None:

@@ -12,15 +12,14 @@ from cleanup import outside_plan, outside_slices
 from cleanup.outside_output import Cleaned
 from cleanup.outside_versions import capability
 from localcloud.inprocess import Entry
-from localcloud.inprocess_faults import Killed, Kind, Rule
+from localcloud.inprocess_faults import Kind
 from localcloud.model.environment import Environment
 from tests.conftest import Figure
+from tests.faults.cleanup_harness import ONLY_READ, run, run_with
 from tests.unit.cleanup.hub import Hub, open_hub
 
 OLD = {"log": (100.0, 40.0), "xcom": (90.0,)}
 YOUNG = {"log": (2.0,), "xcom": (29.0,)}
-ONLY_READ = frozenset({Kind.THROTTLED, Kind.DENIED, Kind.KILLED_BEFORE})
-"""A call that only reads fails in three ways: try again, do not, and no more time to say anything."""
 
 
 @contextmanager
@@ -36,19 +35,6 @@ def made() -> Iterator[tuple[Hub, Environment]]:
         yield hub, environment
 
 
-def run(hub: Hub, environment: Environment) -> None:
-    """Ask once; what dies is begun again, as SQS and Step Functions do it."""
-    event = hub.request(environment)
-    for _ in range(30):
-        try:
-            if hub.deliver(event):
-                break
-        except Killed:
-            hub.revive()
-        hub.stage.pass_time(360)
-    hub.play()
-
-
 @cache
 def calls() -> tuple[Entry, ...]:
     """The calls of a clean-up without a fault."""
@@ -61,20 +47,7 @@ def calls() -> tuple[Entry, ...]:
 def problems(kind: Kind, nth: int) -> list[str]:
     """What is not as it should be, if this call fails in this way."""
     with made() as (hub, environment):
-        rule = Rule(kind, nth=nth)
-        alive = [False]
-        rules = [rule]
-        if kind in (Kind.KILLED_BEFORE, Kind.KILLED_AFTER):  # whoever is killed makes no further call
-            rules.append(Rule(Kind.KILLED_BEFORE, nth=None, where=lambda _: rule.fired > 0 and not alive[0]))
-
-        def revive() -> None:
-            alive[0] = True
-
-        hub.revive = revive
-        hub.stage.aws.faults.rules[:0] = rules
-        run(hub, environment)
-        found = [] if rule.fired else ["the fault did not fire"]
-        hub.stage.aws.faults.clear()
+        found = run_with(hub, environment, kind, nth)
         found += judged(hub, environment)
         hub.stage.pass_time(3600)  # leases end
         run(hub, environment)

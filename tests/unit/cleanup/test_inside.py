@@ -9,13 +9,14 @@ from unittest import mock
 
 import pytest
 
-from cleanup.inside import DAG_ID, budget
+from cleanup.inside import DAG_ID, SYNCED, until
 from cleanup.policy import Policy
 from groundcrew import shipping
+from groundcrew_cleaning.order import Ask, Order
 from localcloud.inprocess_faults import Kind
 from localcloud.model.environment import Environment
-from tests.unit.cleanup.hub import Hub
-from tests.unit.stage import REGION, SPOKE
+from tests.unit.cleanup.hub import BUCKET, Hub
+from tests.unit.stage import HUB, REGION, SPOKE
 
 OURS = {"groundcrew_cleanup.py": b"# a DAG"}
 CLEAN = {"log": {"examined": 2, "deleted": 2, "left": 0, "kept": None, "bytes_before": 8192, "bytes_after": 0}}
@@ -41,14 +42,19 @@ def lying(hub: Hub, made: Environment, key: str) -> bytes:
     return content
 
 
+def orders(hub: Hub, made: Environment) -> list[str]:
+    """The keys of the orders in the environment's bucket."""
+    bucket = hub.stage.aws.objects.buckets[made.setting("SourceBucketArn").rpartition(":")[2]]
+    return [key for key, versions in bucket.keys.items() if "/orders/" in key and versions]
+
+
 def reports(hub: Hub, made: Environment, content: Any) -> Any:
     """What the run writes, once it is there."""
 
     def write(_state: dict[str, Any]) -> bool:
         for run in hub.airflow(made).runs():
-            where = json.loads(lying(hub, made, f"groundcrew/cleanup/{run.conf['cleanup_id']}.json"))["report"]
             if content is not None:
-                hub.put(where["key"], content)
+                hub.put(f"extracts/{SPOKE}/{REGION}/data/{run.conf['cleanup_id']}/cleanup.json", content)
         return False
 
     return write
@@ -71,24 +77,35 @@ def test_it_is_shipped_started_once_followed_and_reported(hub: Hub) -> None:
     assert (run.dag_id, run.run_id) == (DAG_ID, f"groundcrew__{found['cleanup_id']}")
 
 
-def test_the_conf_only_names_the_order_that_lies_in_the_environments_bucket(hub: Hub) -> None:
+def test_the_conf_only_names_the_order_that_is_shipped_beside_the_dag(hub: Hub) -> None:
     made = environment(hub)
+    began = hub.now()
     found = clean(hub, made, {"tables": CLEAN, "converged": True})
     (run,) = hub.airflow(made).runs()
-    content = lying(hub, made, f"groundcrew/cleanup/{found['cleanup_id']}.json")
+    content = lying(hub, made, f"dags/groundcrew/orders/{found['cleanup_id']}.json")
     assert run.conf == {"cleanup_id": found["cleanup_id"], "sha256": hashlib.sha256(content).hexdigest()}
-    order = json.loads(content)
-    assert order["mode"] == "delete"
-    assert order["policy"]["days"] == {"default": 30}
-    assert order["covered"]["log"]["column"] == "dttm"
-    assert order["report"]["key"] == f"extracts/{SPOKE}/{REGION}/data/{found['cleanup_id']}/cleanup.json"
-    assert order["budget_seconds"] == 1800
+    assert run.queued_at - began >= SYNCED
+    ask = Ask.of(run.conf, run.run_id, 1)
+    order = Order.of(content, ask, "data", run.queued_at)
+    assert order.deletes
+    assert order.policy["days"] == {"default": 30}
+    assert order.covered["log"]["column"] == "dttm"
+    assert (order.place.bucket, order.place.owner) == (BUCKET, HUB)
+    assert order.report_key == f"extracts/{SPOKE}/{REGION}/data/{found['cleanup_id']}/cleanup.json"
+    assert order.seconds == 1800
+
+
+def test_an_order_takes_the_place_of_the_one_before(hub: Hub) -> None:
+    made = environment(hub)
+    clean(hub, made, {"tables": CLEAN, "converged": True})
+    found = clean(hub, made, {"tables": CLEAN, "converged": True})
+    assert orders(hub, made) == [f"dags/groundcrew/orders/{found['cleanup_id']}.json"]
 
 
 def test_a_dry_run_is_ordered_as_one(hub: Hub) -> None:
     made = environment(hub)
     found = clean(hub, made, {"tables": CLEAN, "converged": False}, dry_run=True)
-    content = lying(hub, made, f"groundcrew/cleanup/{found['cleanup_id']}.json")
+    content = lying(hub, made, f"dags/groundcrew/orders/{found['cleanup_id']}.json")
     assert json.loads(content)["mode"] == found["mode"] == "report"
 
 
@@ -104,7 +121,22 @@ def test_a_dag_that_airflow_does_not_see_is_waited_for_and_then_reported(hub: Hu
     assert (found["said"], found["cause"]) == ("Failed", "DagNotSeen")
 
 
-@pytest.mark.parametrize("content", [None, {}, {"tables": []}, {"tables": {"log": 3}, "converged": True}, "text"])
+ABSURD: list[Any] = [
+    None,
+    {},
+    "text",
+    {"tables": []},
+    {"tables": {"log": 3}, "converged": True},
+    {"tables": {"log": {"deleted": -1}}, "converged": True},
+    {"tables": {"log": {"deleted": "all"}}, "converged": True},
+    {"tables": {"log": {"longest_seconds": "long"}}, "converged": True},
+    {"tables": {"log": {"kept": ["x"]}}, "converged": True},
+    {"tables": {"Robert'); drop table": {}}, "converged": True},
+    {"tables": {"t" * (number + 1): {} for number in range(63)} | {"u" * (n + 1): {} for n in range(63)}},
+]
+
+
+@pytest.mark.parametrize("content", ABSURD)
 def test_a_run_without_a_report_that_can_be_read_has_failed(hub: Hub, content: Any) -> None:
     found = clean(hub, environment(hub), content)
     assert (found["said"], found["cause"]) == ("Failed", "NoReport")
@@ -138,6 +170,49 @@ def test_a_run_ends_with_the_window() -> None:
     window = {"from": "22:00", "until": "04:00"}
     policy = Policy.read({"days": {"default": 30}, "window": window, "seconds_per_run": 7200}, "p")
     at = datetime(2026, 11, 27, 3, 30, tzinfo=UTC)
-    assert budget(policy, "due", at) == 1800
-    assert budget(policy, "upgrade", at) == 7200
-    assert budget(policy, "due", at - timedelta(hours=5)) == 7200
+    assert until(policy, "due", at) == at + timedelta(minutes=30)
+    assert until(policy, "upgrade", at) == at + timedelta(hours=3)
+    assert until(policy, "due", at - timedelta(hours=5)) == at - timedelta(hours=2)
+
+
+def test_it_does_not_begin_when_its_window_has_closed_meanwhile(hub: Hub) -> None:
+    """The export took too long."""
+    made = environment(hub)
+    now = hub.now()
+    window = {"from": f"{now:%H:%M}", "until": f"{now + timedelta(minutes=1):%H:%M}"}
+    hub.policy(window=window)
+    hub.deliver(hub.observed(made))
+    hub.stage.pass_time(600)
+    hub.play()
+    ((said, found),) = hub.facts()
+    assert (said, found["cause"]) == ("Failed", "OutOfTime")
+    assert (orders(hub, made), hub.airflow(made).runs()) == ([], [])
+
+
+def test_an_environment_that_is_busy_for_too_long_is_not_cleaned_any_more(hub: Hub) -> None:
+    made = environment(hub)
+    hub.deliver(hub.request(made))
+    hub.play(lambda state: busy(made, state))
+    ((said, found),) = hub.facts()
+    assert (said, found["cause"]) == ("Failed", "OutOfTime")
+    assert hub.airflow(made).runs() == []
+
+
+def busy(made: Environment, state: dict[str, Any]) -> bool:
+    """It is updated as soon as it is planned, and for ever."""
+    if state["planned_at"]:
+        made.status = "UPDATING"
+    return False
+
+
+def test_a_run_that_does_not_end_is_not_waited_for_for_ever(hub: Hub) -> None:
+    made = environment(hub, seconds=1_000_000)
+    found = clean(hub, made, None)
+    assert (found["said"], found["cause"], found["tables"]) == ("Failed", "RunTooSlow", {})
+    assert clean(hub, made, None)["cause"] == "RunTooSlow"  # and the next clean-up may try
+
+
+def test_a_run_says_why_it_has_failed(hub: Hub) -> None:
+    made = environment(hub, state="failed")
+    found = clean(hub, made, {"tables": {}, "converged": False, "failure": "this schema is not known"})
+    assert "this schema is not known" in found["evidence"]

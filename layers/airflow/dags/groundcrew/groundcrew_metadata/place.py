@@ -57,18 +57,22 @@ class Place:
     def of(cls, text: str) -> Self:
         """What a text says; raises ``PlaceError``."""
         try:
-            said = json.loads(text)
-        except ValueError:
+            return cls.read(json.loads(text))
+        except json.JSONDecodeError:
             raise PlaceError("place.json is not JSON") from None
+
+    @classmethod
+    def read(cls, said: object) -> Self:
+        """What an object says; raises ``PlaceError``."""
         if not isinstance(said, dict) or set(said) != {*_PATTERNS, "opt_in"}:
-            raise PlaceError(f"place.json has other members than {', '.join([*_PATTERNS, 'opt_in'])}")
+            raise PlaceError(f"a place has other members than {', '.join([*_PATTERNS, 'opt_in'])}")
         for name, pattern in _PATTERNS.items():
             if not isinstance(said[name], str) or not re.fullmatch(pattern, said[name]):
-                raise PlaceError(f"{name} is not what it should be in place.json")
-        opt_in = said.pop("opt_in")
+                raise PlaceError(f"{name} is not what it should be in a place")
+        opt_in = said["opt_in"]
         if not isinstance(opt_in, list) or not all(isinstance(table, str) for table in opt_in):
-            raise PlaceError("opt_in is not a list of names in place.json")
-        return cls(**said, opt_in=frozenset(opt_in))
+            raise PlaceError("opt_in is not a list of names in a place")
+        return cls(**said | {"opt_in": frozenset(opt_in)})
 
     def prefix(self, export_id: str) -> str:
         """Where in the bucket the parts and the receipt of an export are."""

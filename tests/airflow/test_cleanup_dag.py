@@ -1,0 +1,191 @@
+"""The DAG that cleans, as it is shipped, on a real Airflow 2 whose scheduler runs it and other DAGs."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from localcloud.airflow import installed
+from localcloud.airflow.running import SAMPLES, RunningAirflow
+from tests.airflow import exporting
+from tests.airflow.bucket import Bucket
+from tests.airflow.cleaning import past
+from tests.airflow.conftest import LIVE, eventually, processes_of, require
+from tests.airflow.exporting import PLACE, SECRET, credentials
+from tests.airflow.here import Here
+
+pytestmark = pytest.mark.xdist_group("cleanup-dag")
+
+OF_2 = [version for version in LIVE if version.startswith("2.")]
+DAG_ID = "groundcrew_cleanup"
+POLICY = {"days": {"default": 30}, "export_required": False}
+numbers = count()
+
+
+@pytest.fixture(scope="module", params=OF_2)
+def here(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    require(request.param)
+    folder = tmp_path_factory.mktemp("cleanup")
+    shutil.copytree(SAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__", "broken.py"))
+    exporting.ship(folder / "dags")
+    past.scheduled(folder / "dags")
+    with ExitStack() as last:
+        bucket = last.enter_context(Bucket(folder / "bucket"))
+        environment = {"AIRFLOW_ENV_NAME": "data", **credentials(bucket.url)}
+        airflow = RunningAirflow(request.param, folder / "airflow", dags=folder / "dags", environment=environment)
+        yield Here(last.enter_context(airflow), bucket)
+    assert processes_of(folder) == []
+
+
+def new_id() -> str:
+    return f"20261127T043000Z-{next(numbers):08x}"
+
+
+def ordered(here: Here, **changes: Any) -> dict[str, str]:
+    """Ship an order, as the hub does; the conf that names it."""
+    order = {
+        "cleanup_id": new_id(),
+        "place": {**PLACE, "opt_in": []},
+        "mode": "delete",
+        "policy": POLICY,
+        "covered": {},
+        "seconds": 60,
+        "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+    } | changes
+    content = json.dumps(order).encode()
+    folder = here.airflow.dags / "groundcrew/orders"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{order['cleanup_id']}.json").write_bytes(content)
+    return {"cleanup_id": str(order["cleanup_id"]), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def clean(here: Here, conf: Any, run_id: str = "") -> str:
+    return here.run(DAG_ID, run_id or f"groundcrew__{conf['cleanup_id']}", conf)
+
+
+def report(here: Here, conf: Any) -> dict[str, Any]:
+    key = f"extracts/222222222222/us-east-1/data/{conf['cleanup_id']}/cleanup.json"
+    return dict(json.loads(here.bucket.objects()[key]))
+
+
+@contextmanager
+def held(here: Here, statement: str) -> Iterator[None]:
+    """Somebody else's session."""
+    with subprocess.Popen(
+        [str(installed.psql()), "-qAtX", here.airflow.database],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write(f"{statement};\n\\echo held\n")
+        other.stdin.flush()
+        while other.stdout.readline().strip() != "held":
+            assert other.poll() is None
+        yield
+        other.stdin.close()
+
+
+def test_what_is_old_goes_and_the_scheduler_does_not_notice(here: Here) -> None:
+    past.fill(here.airflow, 90)
+    eventually(lambda: past.ticked(here.airflow) >= 1)
+    counted = ordered(here, mode="report")
+    assert clean(here, counted) == "success"
+    assert past.left(here.airflow) == {"dag_run": 180, "task_instance": 180, "xcom": 180}
+    said = report(here, counted)
+    assert said["tables"]["dag_run"]["left"] >= 120
+    assert not said["converged"]
+    conf = ordered(here, policy={**POLICY, "confirm": 1})
+    assert clean(here, conf) == "success"
+    # The past of each DAG from the last thirty days.
+    assert past.left(here.airflow) == {"dag_run": 58, "task_instance": 58, "xcom": 58}
+    said = report(here, conf)
+    assert said["converged"]
+    assert {table: said["tables"][table]["deleted"] for table in ("dag_run", "task_instance", "xcom")} == {
+        "dag_run": 122,
+        "task_instance": 122,
+        "xcom": 122,
+    }
+    now = past.ticked(here.airflow)
+    eventually(lambda: past.ticked(here.airflow) >= now + 2)
+    assert past.ticks(here.airflow) == []
+    assert here.run("hello", "afterwards", {}) == "success"
+    logs = here.logs()
+    assert "reported cleanup_id=" in logs
+    assert SECRET not in logs
+    assert "deadlock" not in logs
+
+
+HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
+    "nothing": ({}, {}),
+    "a policy in the conf": ({}, {"policy": {"days": {"default": 1}}, "mode": "delete"}),
+    "another environment": ({"place": {**PLACE, "environment": "other", "opt_in": []}}, None),
+    "another folder": ({"place": {**PLACE, "environment": "../other", "opt_in": []}}, None),
+    "time is up": ({"until": "2026-01-01T00:00:00+00:00"}, None),
+    "no time at all": ({"seconds": 0}, None),
+    "no mode": ({"mode": "everything"}, None),
+    "more": ({"more": 1}, None),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_not_ordered_is_not_done(here: Here, name: str) -> None:
+    past.fill(here.airflow, 90)
+    before, objects = past.left(here.airflow), here.bucket.objects()
+    changes, more = HOSTILE[name]
+    conf = ordered(here, policy={"days": {"default": 1}, "export_required": False, "confirm": 1}, **changes)
+    asked = conf if more is None else more and conf | more
+    assert clean(here, asked, f"groundcrew__{conf['cleanup_id']}") == "failed"
+    assert past.left(here.airflow) == before
+    assert here.bucket.objects() == objects
+
+
+def test_an_order_is_carried_out_by_its_own_run_and_once(here: Here) -> None:
+    conf = ordered(here, mode="report")
+    assert clean(here, conf, "somebody-elses") == "failed"
+    assert clean(here, conf) == "success"
+    objects = here.bucket.objects()
+    body = {"dry_run": False, "dag_run_id": f"groundcrew__{conf['cleanup_id']}", "reset_dag_runs": True}
+    status, answer = here.airflow.backend.rest(
+        "POST", f"/dags/{DAG_ID}/clearTaskInstances", {}, body | {"only_failed": False}
+    )
+    assert status == 200, answer
+    tries = "select 1 n from task_instance where dag_id = 'groundcrew_cleanup' and run_id = :'run' and try_number = 2"
+    eventually(
+        lambda: (
+            here.airflow.sql(tries, run=body["dag_run_id"])
+            and here.ended(DAG_ID, f"groundcrew__{conf['cleanup_id']}") == "failed"
+        )
+    )
+    assert here.bucket.objects() == objects
+
+
+def test_what_breaks_off_is_reported_and_fails(here: Here) -> None:
+    past.fill(here.airflow, 90)
+    before = past.left(here.airflow)
+    absurd = ordered(here, policy={"days": {"default": 0}, "export_required": False})
+    assert clean(here, absurd) == "failed"
+    assert report(here, absurd)["failure"] == "ValueError"
+    second = ordered(here)
+    with held(here, "select pg_advisory_lock(4077211907)"):
+        assert clean(here, second) == "failed"
+    said = report(here, second)
+    assert (said["failure"], said["converged"]) == ("another clean-up works on this database", False)
+    assert past.left(here.airflow) == before
+
+
+def test_without_its_report_a_run_has_failed(here: Here) -> None:
+    conf = ordered(here, mode="report")
+    here.bucket.refuse = lambda key: "AccessDenied" if key.endswith("cleanup.json") else ""
+    try:
+        assert clean(here, conf) == "failed"
+    finally:
+        here.bucket.refuse = lambda _key: ""
