@@ -5,6 +5,7 @@ import json
 import random
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from localcloud.airflow import installed
-from localcloud.airflow.postgres import query
+from localcloud.airflow.postgres import PostgresFailed, query
 from tests.airflow import generator, schemas
 from tests.airflow.cleaning.inside_past import CELERY, NOW, Past
 from tests.airflow.cleaning.inside_past import fill as fill_with
@@ -30,10 +31,18 @@ TABLES = ("dag_run", "dag", *OF_RUNS, *AGE, "dataset_alias_dataset_event")
 ALL = {"export_required": False, "keep_newest": 1, "protected_dags": [], "confirm": 1}
 """A policy's part that lets everything go that is old."""
 
+ORDINARY = """
+create role ordinary login; grant create, usage on schema public to ordinary;
+select format('alter table %I owner to ordinary', tablename) from pg_tables where schemaname = 'public' \\gexec
+"""
+
 
 @pytest.fixture(scope="module")
 def databases() -> Iterator[dict[str, str]]:
-    """Of 2.10.3 the database that it has migrated itself, of 2.7.2 its tables and keys, which are less forgiving."""
+    """Of 2.10.3 the database that it has migrated itself; of 2.7.2 its tables and keys, which are less forgiving.
+
+    The latter belongs to somebody who may not tell PostgreSQL to look away.
+    """
     require(REAL)
     with schemas.migrated(REAL) as postgres:
         old = postgres.conninfo.replace("dbname=airflow", "dbname=old")
@@ -43,6 +52,7 @@ def databases() -> Iterator[dict[str, str]]:
         found = {REAL: postgres.conninfo, "2.7.2": old}
         for one in found.values():
             query(one, CELERY)
+        query(old, ORDINARY)
         yield found
 
 
@@ -99,6 +109,8 @@ def clean(
 def process(
     conninfo: str, policy: object, covered: object, mode: str, source: Path, **asked: object
 ) -> "subprocess.CompletedProcess[str]":
+    if "dbname=old" in conninfo:
+        conninfo = conninfo.replace("user=postgres", "user=ordinary")
     said = {"conninfo": conninfo, "policy": policy, "covered": covered or {}, "seconds": 60, "mode": mode, **asked}
     return subprocess.run(
         [str(installed.environment(REAL) / "bin/python"), str(Path(__file__).parent / "cleaning/inside.py")],
@@ -308,6 +320,11 @@ def test_two_at_once_are_one_too_many(conninfo: str) -> None:
         ("begin; select id from dag_run for update", "dag_run"),
         ("begin; select dag_id from task_instance for update", "task_instance"),
         ("begin; select id from log for update", "log"),
+        (
+            "begin; insert into task_fail select 9999 + row_number() over (), task_id, dag_id, run_id, map_index"
+            " from task_instance",
+            "task_instance",
+        ),
     ],
 )
 def test_what_somebody_else_holds_is_left_and_the_rest_goes(conninfo: str, sql: str, stays: str) -> None:
@@ -359,3 +376,34 @@ def test_a_connection_is_lost_and_the_report_says_what_is_so(conninfo: str, conn
         is_so(conninfo, before, rows(conninfo), said)
         clean(conninfo, kept, covered)
         assert rows(conninfo) == Specification(before, kept, covered, NOW).after()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rows_that_come_meanwhile_are_no_orphans(databases: dict[str, str], version: str) -> None:
+    conninfo = databases[version]
+    fill(conninfo, 7, version)
+    before, done = rows(conninfo), threading.Event()
+    refused: list[str] = []
+
+    def write() -> None:
+        while not done.is_set():
+            try:
+                query(
+                    conninfo,
+                    "insert into xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, timestamp) select r.id,"
+                    " task_id, map_index, random()::text, t.dag_id, t.run_id, now() from task_instance t join dag_run r"
+                    " using (dag_id, run_id) order by random() limit 3",
+                )
+            except PostgresFailed as error:
+                refused.append(str(error))
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    clean(conninfo, {**ALL, "days": {"default": 1}, "rows_per_transaction": 3}, connections=2)
+    done.set()
+    for writer in writers:
+        writer.join()
+    assert len(rows(conninfo)["task_instance"]) < len(before["task_instance"])
+    assert all("violates foreign key" in one or "deadlock" in one for one in refused), refused
+    assert orphans(conninfo) == []

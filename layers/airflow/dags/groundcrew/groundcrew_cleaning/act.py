@@ -91,7 +91,8 @@ class Cleaning:
                     tally.begin(table, first.all(_SIZE, table)[0][0])
             ((now,),) = first.all("select now()")
         exports = Exports(self.policy, self.covered, columns)
-        runs = Runs(crew, tally, Tree(hanging, found, exports), self.policy)
+        skips_checks = all(hand.database.may_skip_checks(hanging) for hand in crew.hands)
+        runs = Runs(crew, tally, Tree(hanging, found, exports, skips_checks), self.policy)
         decided = runs.decide()
 
         def rows(tables: Iterable[Aged]) -> list[Callable[[Hand], None]]:

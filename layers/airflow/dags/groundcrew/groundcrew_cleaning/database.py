@@ -1,7 +1,7 @@
 """One connection to Airflow's database: short transactions that a change of the schema, or somebody else, ends."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -10,6 +10,9 @@ HEADS = frozenset({"405de8318b3a", "88344c1d9134", "686269002441", "5f2621c13b39
 
 _OTHERS_FIRST = frozenset({"40001", "40P01", "55P03", "57014"})
 """Serialization, deadlock, lock and statement timeouts."""
+
+
+_NOT_ALLOWED = "42501"
 
 
 class RefusedError(RuntimeError):
@@ -33,6 +36,8 @@ class Database:
         for name in ("enable_hashjoin", "enable_mergejoin", "jit"):
             self.all("select set_config(%s, 'off', false)", name)
         self.all("select set_config('TimeZone', 'UTC', false)")
+        # Each statement sees what is committed by then, as what follows a lock must.
+        self.all("select set_config('default_transaction_isolation', 'read committed', false)")
         connection.commit()
 
     def all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -79,6 +84,25 @@ class Database:
         finally:
             self.took = time.monotonic() - began
             self.longest = max(self.longest, self.took)
+
+    def may_skip_checks(self, tables: Sequence[str]) -> bool:
+        """Whether we may delete without PostgreSQL looking for children of each row, and nothing else waits for it."""
+        triggers = "select from pg_trigger where not tgisinternal and tgrelid = any(%s::text[]::regclass[])"
+        if self.all(triggers, [f'"{table}"' for table in tables]):
+            return False
+        try:
+            self.skip_checks()
+        except Exception as error:
+            if getattr(error, "pgcode", None) != _NOT_ALLOWED:
+                raise
+            return False
+        finally:
+            self.connection.rollback()
+        return True
+
+    def skip_checks(self) -> None:
+        """Until the transaction ends, nobody looks for children, which is three quarters of what deletes take."""
+        self.do("set local session_replication_role = replica")
 
     def vacuum(self, table: str, seconds: float) -> None:
         """Give the room of deleted rows back, in so many seconds; raises what psycopg2 raises. Nobody waits for it."""
