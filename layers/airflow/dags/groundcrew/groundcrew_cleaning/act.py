@@ -32,7 +32,8 @@ MUCH = 0.1
 
 _COLUMNS = """
 select c.relname::text, array_agg(a.attname::text) from pg_class c join pg_attribute a on a.attrelid = c.oid
- where c.oid = any(array(select to_regclass(quote_ident(name)) from unnest(%s) name)) and a.attnum > 0 group by c.oid
+ where c.oid = any(array(select to_regclass(quote_ident(name)) from unnest(%s::text[]) name)) and a.attnum > 0
+ group by c.oid
 """
 _SIZE = "select pg_total_relation_size(to_regclass(quote_ident(%s)))"
 

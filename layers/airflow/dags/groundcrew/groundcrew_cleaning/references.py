@@ -10,19 +10,21 @@ select child.relname::text, parent.relname::text,
        array(select a.attname::text from unnest(k.conkey) with ordinality n(num, at)
                join pg_attribute a on a.attrelid = k.conrelid and a.attnum = n.num order by n.at),
        array(select a.attname::text from unnest(k.confkey) with ordinality n(num, at)
-               join pg_attribute a on a.attrelid = k.confrelid and a.attnum = n.num order by n.at)
+               join pg_attribute a on a.attrelid = k.confrelid and a.attnum = n.num order by n.at),
+       k.confdeltype = 'c'
   from pg_constraint k join pg_class child on child.oid = k.conrelid join pg_class parent on parent.oid = k.confrelid
  where k.contype = 'f'
 """
 
 
 class Reference(NamedTuple):
-    """Columns of a child, and those of its parent that they point to."""
+    """Columns of a child, and those of its parent that they point to; whether it is deleted with its parent."""
 
     child: str
     parent: str
     mine: tuple[str, ...]
     its: tuple[str, ...]
+    cascades: bool
 
     def joins(self, child: str, parent: str) -> str:
         """As a condition on two aliases."""
@@ -32,7 +34,9 @@ class Reference(NamedTuple):
 def read(database: Database) -> list[Reference]:
     """All that there are."""
     found = database.all(_KEYS)
-    return sorted({Reference(child, parent, tuple(mine), tuple(its)) for child, parent, mine, its in found})
+    return sorted(
+        {Reference(child, parent, tuple(mine), tuple(its), cascades) for child, parent, mine, its, cascades in found}
+    )
 
 
 def below(table: str, references: Iterable[Reference]) -> list[str]:
