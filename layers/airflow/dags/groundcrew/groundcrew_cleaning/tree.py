@@ -100,9 +100,11 @@ class Tree:
             if len(runs) == 1 and "task_instance" in tables:
                 gone.more = self._cut(database, most)
             following = {table for table in tables if self._follows(table, tables)}
+            before = dict(database.all(_DELETED, list(following)))
             for table in tables:
                 gone.rows[table] = 0 if table in following else self._delete(database, table)
-            gone.rows |= dict(database.all(_DELETED, list(following)))
+            for table, deleted in database.all(_DELETED, list(following)):
+                gone.rows[table] = deleted - before[table]
         return gone
 
     def _choose(self, database: Database, table: str, runs: Sequence[int], goes: bool) -> None:
@@ -166,7 +168,7 @@ class Tree:
         )
 
 
-# What this transaction has deleted so far, by whatever way.
+# What this connection has deleted by whatever way; counted from some time on that does not change in a transaction.
 _DELETED = """
 select c.relname::text, pg_stat_get_xact_tuples_deleted(c.oid)::int from pg_class c
  where c.oid = any(array(select to_regclass(quote_ident(name)) from unnest(%s::text[]) name))
