@@ -1,74 +1,102 @@
 """Which runs a policy lets go, and why the others stay. Pure; days are counted back from the database's clock."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
-FINISHED = ("success", "failed")
-EXPENDABLE = ("celery_taskmeta", "celery_tasksetmeta", "rendered_task_instance_fields", "session", "task_map", "xcom")
+from groundcrew_cleaning.tables import FINISHED
 
 
-@dataclass(frozen=True)
-class Run:
-    """A row of ``dag_run``; ``ended`` is None if it has no age, ``due`` orders the runs of a DAG."""
+class Run(NamedTuple):
+    """A row of ``dag_run``; ``ended`` is None if it has no age."""
 
     id: int
     dag_id: str
     run_type: str
     state: str | None
-    due: datetime
     ended: datetime | None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Runs that may go, the oldest first, and how many stay for which reason."""
+class Plan(NamedTuple):
+    """Numbers of the runs that go, how many stay for which reason, and of which only the rows of a table go.
 
-    going: tuple[int, ...]
+    In the order in which they were made: the oldest go first, side by side as they lie on disk.
+    """
+
+    going: "array[int]"
     kept: Mapping[str, int]
+    younger: "Mapping[str, array[int]]"
 
 
-def plan(runs: Iterable[Run], policy: Mapping[str, Any], takes: Iterable[str], now: datetime) -> Plan:
-    """Decide of every run; ``takes``: the tables whose rows go with a run.
+def plan(runs: Iterable[Run], policy: Mapping[str, Any], takes: Mapping[str, Iterable[str]], now: datetime) -> Plan:
+    """Decide of every run, given those of each DAG one after the other, the newest first.
+
+    Args:
+        runs: all that there are.
+        policy: what is to be kept.
+        takes: the tables that hang on runs, and ``dag_run``; of each, those whose rows go with its own.
+        now: the database's time.
 
     Raises:
         ValueError: a number of days or of runs is not one; nothing is deleted by what somebody may have meant.
     """
-    days = policy["days"]
-    newest = _number(policy.get("keep_newest", 1))
-    of_tables = [days.get("tables", {}).get(table, days["default"]) for table in ("dag_run",)]
-    of_tables += [days["tables"][table] for table in takes if table in days.get("tables", {})]
-    for said in (*days.get("dags", {}).values(), *days.get("run_types", {}).values(), days["default"]):
-        _number(said)
-    floor = None if None in of_tables else max(_number(said) for said in of_tables)
-    going: list[tuple[datetime, int]] = []
-    kept: Counter[str] = Counter()
-    seen: Counter[tuple[str, str]] = Counter()
-    for run in sorted(runs, key=lambda run: (run.due, run.id), reverse=True):
+    days, newest = policy["days"], number(policy.get("keep_newest", 1))
+    for said in (days["default"], *days.get("dags", {}).values(), *days.get("run_types", {}).values()):
+        number(said)
+    named = days.get("tables", {})
+    own = {table: _longest(table, below, named) for table, below in takes.items() if table in named}
+    going, younger = array("q"), {table: array("q") for table in own if table != "dag_run" and own[table] is not None}
+    kept, seen, dag = Counter[str](), Counter[str](), None
+    for run in runs:
+        if run.dag_id != dag:
+            dag, seen = run.dag_id, Counter()
         # Airflow goes on from the newest run that it made itself, so a manual one does not stand for it.
-        groups = [(run.dag_id, "all"), (run.dag_id, "manual" if run.run_type == "manual" else "automatic")]
-        seen.update(groups)
-        special = [number for pattern, number in days.get("dags", {}).items() if fnmatchcase(run.dag_id, pattern)]
-        special += [number for kind, number in days.get("run_types", {}).items() if kind == run.run_type]
+        kind = "manual" if run.run_type == "manual" else "automatic"
+        seen.update(("all", kind))
+        limit = _of_run(run, days, takes["dag_run"])
         if any(fnmatchcase(run.dag_id, pattern) for pattern in policy.get("protected_dags", ())):
             kept["its DAG is protected"] += 1
         elif run.state not in FINISHED:
             kept["it is not finished"] += 1
-        elif any(seen[group] <= newest for group in groups):
+        elif min(seen["all"], seen[kind]) <= newest:
             kept["it is among the newest"] += 1
         elif run.ended is None:
             kept["it has no age"] += 1
-        elif floor is None or run.ended >= now - timedelta(days=max(floor, *special) if special else floor):
-            kept["the policy keeps it"] += 1
+        elif limit is not None and run.ended < now - timedelta(days=limit):
+            going.append(run.id)
         else:
-            going.append((run.ended, run.id))
-    return Plan(tuple(number for _, number in sorted(going)), dict(kept))
+            kept["the policy keeps it"] += 1
+            for table, numbers in younger.items():
+                if run.ended < now - timedelta(days=own[table] or 0):
+                    numbers.append(run.id)
+    return Plan(_sorted(going), dict(kept), {table: _sorted(numbers) for table, numbers in younger.items()})
 
 
-def _number(said: object) -> int:
+def number(said: object) -> int:
+    """What a policy says; raises ``ValueError`` if it is no number of days or runs."""
     if not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= 3650:
         raise ValueError("a number of days or of runs is not between 1 and 3650")
     return said
+
+
+def _of_run(run: Run, days: Mapping[str, Any], below: Iterable[str]) -> int | None:
+    """How many days a run is kept: what is said of its DAG or type, and at least as long as what would go with it."""
+    special = [said for pattern, said in days.get("dags", {}).items() if fnmatchcase(run.dag_id, pattern)]
+    special += [said for kind, said in days.get("run_types", {}).items() if kind == run.run_type]
+    named = {"dag_run": days["default"], **days.get("tables", {})}
+    if special and named["dag_run"] is not None:
+        named["dag_run"] = max(special)
+    return _longest("dag_run", below, named)
+
+
+def _longest(table: str, below: Iterable[str], named: Mapping[str, int | None]) -> int | None:
+    """The days of a table and those below it; None keeps rows for ever, and so all that they would go with."""
+    found = [named[one] for one in (table, *below) if one in named]
+    return None if None in found else max(map(number, found))
+
+
+def _sorted(numbers: "array[int]") -> "array[int]":
+    return array("q", sorted(numbers))

@@ -1,0 +1,43 @@
+"""Runs in Airflow's own environment: cleans a database, and prints one line of JSON.
+
+``cleaning.py CONNINFO CONNECTIONS``: seconds without VACUUM, rows deleted, the longest transaction, MB of memory more
+than before, whether nothing is left.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import psycopg2  # type: ignore[import-untyped, unused-ignore]
+
+from groundcrew_cleaning.act import Cleaning
+from groundcrew_cleaning.database import Database
+
+POLICY = {"days": {"default": 30}, "export_required": False, "confirm": 1, "statement_timeout_seconds": 300}
+
+vacuumed = [0.0]
+vacuum = Database.vacuum
+
+
+def timed(database: Database, table: str, seconds: float) -> None:
+    """VACUUM, apart."""
+    began = time.perf_counter()
+    vacuum(database, table, seconds)
+    vacuumed.append(time.perf_counter() - began)
+
+
+Database.vacuum = timed  # type: ignore[assignment, method-assign]
+connections = [psycopg2.connect(sys.argv[1]) for _ in range(int(sys.argv[2]))]
+cleaning = Cleaning(connections[0], POLICY, {}, 3600, connections[1] if len(connections) > 1 else None)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.perf_counter()
+converged = cleaning.run(deletes=True)
+said = {
+    "seconds": time.perf_counter() - began - sum(vacuumed),
+    "rows": sum(about["deleted"] for about in cleaning.report.values()),
+    "longest": max(about.get("longest_seconds", 0) for about in cleaning.report.values()),
+    "memory": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+    "converged": converged,
+}
+print(json.dumps(said))
