@@ -103,7 +103,7 @@ def test_what_is_old_goes_and_the_scheduler_does_not_notice(here: Here) -> None:
     said = report(here, counted)
     assert said["tables"]["dag_run"]["left"] >= 120
     assert not said["converged"]
-    conf = ordered(here, policy={**POLICY, "confirm": 1})
+    conf = ordered(here, policy={**POLICY, "confirm": 1, "connections": 2})
     assert clean(here, conf) == "success"
     # The past of each DAG from the last thirty days.
     assert past.left(here.airflow) == {"dag_run": 58, "task_instance": 58, "xcom": 58}

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,8 +29,9 @@ def run(conf: object, run_id: str, attempt: int) -> None:
     log.info("begun cleanup_id=%s deletes=%s seconds=%.0f", order.cleanup_id, order.deletes, order.seconds)
     report: dict[str, Any] = {"tables": {}, "converged": False}
     try:
-        with _connection() as connection:
-            cleaning = Cleaning(connection, order.policy, order.covered, order.seconds)
+        both = order.policy.get("connections", 1) > 1
+        with _connection() as connection, _connection() if both else nullcontext() as second:
+            cleaning = Cleaning(connection, order.policy, order.covered, order.seconds, second)
             report["tables"] = cleaning.report
             report["converged"] = cleaning.run(deletes=order.deletes)
     except BaseException as error:  # a task is also stopped by what is no Exception
