@@ -14,7 +14,8 @@ from localcloud.airflow.settings import Place
 from tests.airflow import database, exporting
 from tests.airflow.conftest import LIVE, eventually, require
 from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, receipt
-from tests.airflow.exporting_dag import STABLE, Here, running, stable
+from tests.airflow.exporting_dag import STABLE, running, stable
+from tests.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 

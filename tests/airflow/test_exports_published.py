@@ -15,7 +15,8 @@ from tests.airflow import database, exporting, generator, schemas
 from tests.airflow.bucket import Bucket
 from tests.airflow.conftest import LIVE, eventually, require
 from tests.airflow.exporting import Engine
-from tests.airflow.exporting_dag import DEADLINE, STABLE, Here, running, stable
+from tests.airflow.exporting_dag import DEADLINE, STABLE, running, stable
+from tests.airflow.here import Here
 from tests.airflow.published import Published, comparable
 from tests.conftest import Figure
 from tests.unit.exports.hub import open_hub
@@ -92,15 +93,19 @@ def here(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def inside(here: Here, conf: dict[str, Any]) -> Mapping[str, bytes]:
     """The shipped DAG, run by the scheduler."""
-    assert here.run("groundcrew_export", f"groundcrew__{conf['export_id']}", conf) == "success"
+    run_id = start(here, "groundcrew_export", f"groundcrew__{conf['export_id']}", conf)
+    assert eventually(lambda: here.ended("groundcrew_export", run_id), DEADLINE) == "success"
     account, region, name = (exporting.PLACE[key] for key in ("account", "region", "environment"))
     return here.bucket.objects(f"extracts/{account}/{region}/{name}/{conf['export_id']}/")
 
 
-def start(here: Here, dag_id: str) -> str:
-    """A run of its own, not waited for."""
-    run_id = uuid.uuid4().hex
-    body = {"dag_run_id": run_id, "conf": {"text": 'a "b"\nc', "n": [1, 2.5, None]}}
+CONF = {"text": 'a "b"\nc', "n": [1, 2.5, None]}
+
+
+def start(here: Here, dag_id: str, run_id: str = "", conf: Mapping[str, Any] = CONF) -> str:
+    """A run, which is not waited for; its id."""
+    run_id = run_id or uuid.uuid4().hex
+    body = {"dag_run_id": run_id, "conf": conf}
     status, answer = here.airflow.backend.rest("POST", f"/dags/{dag_id}/dagRuns", {}, body)
     assert status == 200, answer
     return run_id

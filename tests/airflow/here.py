@@ -1,0 +1,31 @@
+"""A running Airflow 2 with what Groundcrew ships, and a bucket that its tasks write to."""
+
+from localcloud.airflow.running import RunningAirflow
+from tests.airflow.bucket import Bucket
+from tests.airflow.conftest import eventually
+
+
+class Here:
+    """A running Airflow with the DAG and a bucket."""
+
+    def __init__(self, airflow: RunningAirflow, bucket: Bucket) -> None:
+        self.airflow = airflow
+        self.bucket = bucket
+
+    def run(self, dag_id: str, run_id: str, conf: object) -> str:
+        """Start a run; its state when it has ended."""
+        body = {"dag_run_id": run_id, "conf": conf}
+        status, answer = self.airflow.backend.rest("POST", f"/dags/{dag_id}/dagRuns", {}, body)
+        assert status == 200, answer
+        return str(eventually(lambda: self.ended(dag_id, run_id)))
+
+    def ended(self, dag_id: str, run_id: str) -> str | None:
+        select = (
+            "select state from dag_run where dag_id = :'dag' and run_id = :'run' and state in ('success', 'failed')"
+        )
+        states = self.airflow.sql(select, dag=dag_id, run=run_id)
+        return str(states[0]["state"]) if states else None
+
+    def logs(self) -> str:
+        """All that Airflow has written, the tasks' logs included."""
+        return "".join(file.read_text(errors="replace") for file in self.airflow.directory.rglob("*.log"))
