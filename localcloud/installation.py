@@ -60,7 +60,8 @@ def deploy_spoke(cloud: Client, account: str, region: str = REGION) -> deploy.De
 
 def spoke_parameters() -> dict[str, str]:
     """What every spoke of this hub is deployed with."""
-    return {"HubAccount": HUB, "HubRegion": REGION, "HubStack": STACK, "RouteSources": ROUTE_SOURCES}
+    hub = {"HubAccount": HUB, "HubRegion": REGION, "HubStack": STACK}
+    return {**hub, "RouteSources": ROUTE_SOURCES, "BindsStartupScripts": "true"}
 
 
 def deploy_shared_vpc(cloud: Client, *, nat_gateways: int = 1) -> tuple[Network, deploy.Deployed]:

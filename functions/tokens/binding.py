@@ -44,6 +44,7 @@ class Binding:
     on_missing: Literal["fail", "continue"] = "fail"
     fallback: bool = False
     verify: Literal["index", "read-back"] = "index"
+    startup_script: Literal["keep", "bind"] = "keep"
     fingerprint: str = field(default="", compare=False)
     """Of what a token depends on: one that was delivered under another is replaced."""
 
@@ -95,6 +96,8 @@ def _contradiction(document: Mapping[str, Any]) -> str | None:
         return "delivery secret and the secret's ARN belong together"
     if "bucket" in document and delivery != "object":
         return "only delivery object takes a bucket"
+    if document.get("startup_script") == "bind" and delivery != "object":
+        return "the startup script reads an object: it can be bound with delivery object only"
     return None
 
 

@@ -24,6 +24,8 @@ def explained(error: PermanentError) -> PermanentError:
 
 
 def _permission(what: str) -> str:
+    if what.startswith("airflow:UpdateEnvironment") or "/groundcrew/startup/" in what:
+        return "Deploy the spoke with BindsStartupScripts=true; if MWAA asks for iam:PassRole, ExecutionRoleArns, too."
     if what.startswith(("codeartifact:", "sts:")):
         return "Let the domain's and the repositories' policies admit the hub's role groundcrew-tokens-minter-<Region>."
     if what.startswith("secretsmanager:"):

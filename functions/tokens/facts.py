@@ -6,12 +6,14 @@ from typing import Any
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError, TransientError
 from groundcrew.events import Fact
+from tokens import startup
 from tokens.binding import Binding
 from tokens.plan import Plan, Refuse, Target, as_detail
 from tokens.token import Delivered
 
 REQUESTED, ORDERED = "Token Rotation Requested", "Token Rotation Ordered"
 ROTATED, FAILED, PLANNED = "Token Rotated", "Token Rotation Failed", "Token Rotation Planned"
+BOUND = "Startup Script Bound"
 
 
 def rotated(
@@ -50,6 +52,14 @@ def failed(
     return Fact(FAILED, environment, detail)
 
 
-def planned(environment: EnvironmentRef, binding: str, plan: Plan, hours_left: float) -> Fact:
-    """What would be done."""
-    return Fact(PLANNED, environment, {"binding": binding, "hours_left": round(hours_left, 2)} | as_detail(plan))
+def planned(
+    environment: EnvironmentRef, binding: str, plan: Plan, hours_left: float, script: startup.Plan | None
+) -> Fact:
+    """What would be done; ``script``: about the startup script, if anything is said of it."""
+    more = {"startup_script": startup.as_detail(script)} if script else {}
+    return Fact(PLANNED, environment, {"binding": binding, "hours_left": round(hours_left, 2)} | as_detail(plan) | more)
+
+
+def bound(environment: EnvironmentRef, binding: str, script: str, version: str, reason: str) -> Fact:
+    """An update has begun that gives the environment its startup script."""
+    return Fact(BOUND, environment, {"binding": binding, "script": script, "version": version, "reason": reason})

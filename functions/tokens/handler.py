@@ -17,11 +17,14 @@ from groundcrew.events import FACT, MWAA, OBSERVED, REQUEST, STATUS_CHANGE, Enve
 from groundcrew.observability import count, logger, measure_hours, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.work import keeping, refuse, work_through
-from tokens.facts import REQUESTED, failed, planned
+from tokens import startup
+from tokens.bind import Script
+from tokens.facts import REQUESTED, bound, failed, planned
 from tokens.look import Bindings, View, bound_to, view
 from tokens.order import Order
 from tokens.plan import Deliver, Refuse, as_detail
 from tokens.settings import rotations_url
+from tokens.startup import Bind
 
 KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
 """Source and type of the events that there is something to do for; the rules of ``template.yaml`` pass on no others."""
@@ -59,12 +62,18 @@ class Watch:
         if seen is None:
             return
         logger.info("looked", hours_left=round(seen.hours_left, 2), **as_detail(seen.plan))
-        if envelope.dry_run or (not self._config.acts and isinstance(seen.plan, Deliver)):
-            self._announce(planned(seen.ref, _name(seen.environment), seen.plan, seen.hours_left))
-        elif isinstance(seen.plan, Refuse):
-            self._refused(seen.environment, seen.plan, seen.hours_left)
-        elif isinstance(seen.plan, Deliver):
+        script = self._script(seen)
+        todo = self._script_plan(script, envelope, seen) if script else None
+        if envelope.dry_run or (not self._config.acts and (isinstance(seen.plan, Deliver) or isinstance(todo, Bind))):
+            self._announce(planned(seen.ref, _name(seen.environment), seen.plan, seen.hours_left, todo))
+            return
+        for plan in (seen.plan, todo):
+            if isinstance(plan, Refuse):
+                self._refused(seen.environment, plan, seen.hours_left)
+        if isinstance(seen.plan, Deliver):
             self._order(envelope, seen)
+        if script and isinstance(todo, Bind):
+            self._bind(script, todo, seen)
 
     def look(self, envelope: Envelope) -> View | None:
         """What there is to do about the token of the environment that an event is about; None if it has none.
@@ -96,6 +105,35 @@ class Watch:
             raise
         self._measure(envelope, seen.hours_left)
         return seen
+
+    def _script(self, seen: View) -> Script | None:
+        """The startup script that an environment is to have, if its binding says so: one that will find a token."""
+        binding = self._bindings.get(_name(seen.environment))
+        if binding.startup_script == "keep" or isinstance(seen.plan, Refuse) or seen.hours_left <= 0:
+            return None
+        return Script.of(self._roles, seen.environment, binding, seen.target)
+
+    def _script_plan(self, script: Script, envelope: Envelope, seen: View) -> startup.Plan:
+        try:
+            todo = script.plan(forced=_forced(envelope))
+        except PermanentError as error:
+            self._announce(failed(seen.ref, _name(seen.environment), error, seen.hours_left))
+            count("TokensFailed")
+            raise
+        logger.info("startup script", **startup.as_detail(todo))
+        return todo
+
+    def _bind(self, script: Script, todo: Bind, seen: View) -> None:
+        name, where = _name(seen.environment), f"s3://{seen.environment.bucket}/{script.key}"
+        try:
+            version = script.bind(todo)
+        except PermanentError as error:
+            self._announce(failed(seen.ref, name, error, seen.hours_left))
+            count("TokensFailed")
+            raise
+        if version:
+            count("StartupScriptsBound")
+            self._announce(bound(seen.ref, name, where, version, todo.reason))
 
     def _order(self, envelope: Envelope, seen: View) -> None:
         order = Order(_name(seen.environment), envelope.id, envelope.time, seen.ref if _forced(envelope) else None)

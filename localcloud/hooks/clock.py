@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 from ministack.core.concurrency import esm_wake
-from ministack.services import cloudwatch, eventbridge, scheduler, sns, sqs, stepfunctions
+from ministack.services import cloudwatch, eventbridge, s3, scheduler, sns, sqs, stepfunctions
 
 from localcloud.cloud import Cloud
 
@@ -38,6 +38,7 @@ def install(cloud: Cloud) -> None:
             module.time = Time("time")
         if getattr(module, "datetime", None) is datetime.datetime:
             module.datetime = Datetime
+    s3.now_iso = lambda: Datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")  # when objects were put
     # ministack's own tickers come every 10 s, and each by itself
     eventbridge.start_scheduler = scheduler.start_scheduler = lambda: None
     cloud.clock.on_tick(lambda _now: scheduler._tick_schedules())

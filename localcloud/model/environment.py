@@ -47,6 +47,7 @@ class Environment:
     updating: bool = False
     database_service: str | None = None
     webserver_service: str | None = None
+    updated: float | None = None
     tags: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     managed: list[str] = field(default_factory=list)  # endpoints MWAA made for itself (EndpointManagement SERVICE)
@@ -105,7 +106,7 @@ class Environment:
             self.status, "PENDING"
         )
         error = {"ErrorCode": "INCORRECT_CONFIGURATION", "ErrorMessage": self.error} if self.error else None
-        return {"Status": status, "CreatedAt": self.created, "Error": error}
+        return {"Status": status, "CreatedAt": self.updated or self.created, "Error": error}
 
     def event(self, detail_form: str, status: str) -> Record:
         """A status event as a PutEvents entry; ``detail_form`` is lowerCamel, UpperCamel or minimal."""

@@ -45,6 +45,7 @@ class LifeCycle:
 
     def update(self, environment: Environment) -> None:
         environment.updating, environment.resuming = True, False
+        environment.updated = self.cloud.clock.now()
         self._enter(environment, "UPDATING", self.ec2.setting("mwaa.updating_seconds"))
 
     def delete(self, environment: Environment) -> None:

@@ -38,9 +38,14 @@ def documented() -> set[Grant]:
 def granted() -> set[Grant]:
     found = set()
     for path in TEMPLATES:
-        for role in Template.read(ROOT / path).resources("AWS::IAM::Role").values():
+        template = Template.read(ROOT / path)
+        roles = template.resources("AWS::IAM::Role")
+        policies = [(role, role["Policies"]) for role in roles.values()]
+        more = template.resources("AWS::IAM::RolePolicy").values()
+        policies += [(roles[one["RoleName"]["Ref"]], one["PolicyDocument"]) for one in more]
+        for role, policy in policies:
             name = str(role["RoleName"]["Fn::Sub"]).removesuffix("-${AWS::Region}")
-            statements = [item for item in dictionaries(role["Policies"]) if "Effect" in item]
+            statements = [item for item in dictionaries(policy) if "Effect" in item]
             found |= {(name, item["Sid"], action) for item in statements for action in listed(item["Action"])}
     return found
 

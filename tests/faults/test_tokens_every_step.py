@@ -11,9 +11,20 @@ from groundcrew.aws import bus
 from groundcrew.errors import GroundcrewError
 from localcloud.inprocess_faults import Kind
 from tests.conftest import Figure
-from tests.faults.tokens_harness import READS, SCENARIOS, Prepare, Variant, cases, first_token, problems, replaced_token
+from tests.faults.tokens_harness import (
+    READS,
+    SCENARIOS,
+    Prepare,
+    Variant,
+    cases,
+    first_token,
+    problems,
+    replaced_token,
+    startup_script,
+)
 from tokens.rotate import Rotation
 from tokens.shelf import Shelf
+from tokens.startup import Bind
 
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())
@@ -65,12 +76,20 @@ def _say(rotation: Rotation) -> None:
     bus.announce(rotation.facts, bus=rotation.config.bus, region=rotation.config.region)
 
 
+@contextmanager
+def binds_without_looking() -> Iterator[None]:
+    """Every sweep restarts the environment."""
+    with mock.patch("tokens.bind.decide", return_value=Bind("always", upload=True)):
+        yield
+
+
 @pytest.mark.parametrize(
     ("variant", "scenario", "kind", "said"),
     [
         (swallows_errors, first_token, Kind.DENIED, "nobody said so"),
         (writes_in_two_steps, replaced_token, Kind.KILLED_AFTER, "half a token"),
         (forgets_to_come_back, first_token, Kind.THROTTLED, "nobody said so"),
+        (binds_without_looking, startup_script, Kind.THROTTLED, "was restarted 2 times"),
     ],
 )
 def test_what_is_broken_on_purpose_is_caught(variant: Variant, scenario: Prepare, kind: Kind, said: str) -> None:

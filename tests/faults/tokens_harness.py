@@ -11,11 +11,15 @@ from unittest import mock
 
 from localcloud.inprocess import Entry
 from localcloud.inprocess_faults import Killed, Kind, Rule
+from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2
 from tests.unit.tokens.works import HOUR, Works, open_works
 from tokens.order import TOGETHER
 from tokens.rotate import LAST_TRY
+from tokens.startup import SOURCE
+
+OWNER = "444455556666"
 
 Prepare = Callable[[Works], list[Environment]]
 Variant = Callable[[], AbstractContextManager[object]]
@@ -51,7 +55,44 @@ def requirements_file(works: Works) -> list[Environment]:
     return [works.environment("one")]
 
 
-SCENARIOS: tuple[Prepare, ...] = (first_token, replaced_token, shared_bucket, requirements_file)
+def secret(works: Works) -> list[Environment]:
+    """A secret, which holds a token that lives another three hours."""
+    arn = works.stage.aws.small.secrets.add(SPOKE, REGION, "groundcrew/tokens/data").arn
+    works.bind(delivery="secret", secret=arn)
+    fleet = [works.environment("one")]
+    works.work(works.observed(fleet[0]))
+    works.stage.pass_time(9 * HOUR)
+    return fleet
+
+
+def other_owner(works: Works) -> list[Environment]:
+    """A domain in another account."""
+    domain = works.domain(OWNER)
+    allowed = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{HUB}:root"}, "Resource": "*"}
+    actions = ["codeartifact:*", "sts:GetServiceBearerToken"]
+    domain.policy = domain.repositories["data"].policy = {"Statement": [{**allowed, "Action": one} for one in actions]}
+    works.bind(owner=OWNER)
+    return [works.environment("one")]
+
+
+def startup_script(works: Works) -> list[Environment]:
+    """An environment at rest, with a fresh token, whose startup script is to be bound."""
+    fleet = [works.environment("one")]
+    works.work(works.observed(fleet[0]))
+    works.stage.pass_time(HOUR)
+    works.bind(startup_script="bind")
+    return fleet
+
+
+SCENARIOS: tuple[Prepare, ...] = (
+    first_token,
+    replaced_token,
+    shared_bucket,
+    requirements_file,
+    secret,
+    other_owner,
+    startup_script,
+)
 
 
 # ---------------------------------------------------------------------------------------------------------------- cases
@@ -123,16 +164,22 @@ def problems(case: Case, variant: Variant = nullcontext) -> list[str]:
         with variant():
             play(works, fleet)
         found = [] if rule.fired else ["the fault did not fire"]
-        loud = bool(works.dead or works.failures())
-        found += [f"{one.name} has no token, and nobody said so" for one in fleet if not (loud or opens(works, one))]
+        named = {name for name, _ in works.failures()}
+        # A dead letter is an alarm, and so is what stands for a whole account.
+        loud = {one.name for one in fleet if works.dead or named & {None, one.name}}
+        quiet = [one for one in fleet if one.name not in loud]
+        found += [f"{one.name} has no token, and nobody said so" for one in quiet if not opens(works, one)]
         works.stage.pass_time(15 * 60)
         with variant():
             play(works, fleet)
         works.stage.pass_time(7.5 * HOUR)
         found += [f"{one.name} has no token for hours after the next sweep" for one in fleet if not opens(works, one)]
         found += torn(works)
-        told = set(works.rotated()[said:])
-        found += [f"{one.name}'s new token was never announced" for one in fleet if not (loud or one.name in told)]
+        if case.scenario is startup_script:
+            found += [problem for one in fleet for problem in unbound(works, one)]
+        else:
+            told = set(works.rotated()[said:])
+            found += [f"{one.name}'s new token was never announced" for one in quiet if one.name not in told]
         return [f"{case}: {problem}" for problem in found]
 
 
@@ -144,13 +191,32 @@ def tokens_in(content: bytes) -> list[str]:
     return [line.split("aws:", 1)[1].split("@", 1)[0] for line in content.decode().splitlines()]
 
 
+def unbound(works: Works, environment: Environment) -> list[str]:
+    """What is wrong with its startup script: it is the whole one, and the environment was restarted for it once."""
+    aws, key = works.stage.aws, environment.setting("StartupScriptS3Path")
+    said = ("BindingUndone" in {cause for _, cause in works.failures()}) or bool(works.dead)
+    updates = sum(1 for call in aws.journal if call.operation == "airflow:UpdateEnvironment" and call.effect)
+    found = [] if updates == 1 else [f"{environment.name} was restarted {updates} times"]
+    if key is None:
+        return [] if said else [f"{environment.name} has no startup script, and nobody said so"]
+    version = environment.setting("StartupScriptS3ObjectVersion")
+    texts = [one.content or b"" for one in works.bucket(environment).keys[key] if one.id == version]
+    whole = len(texts) == 1 and texts[0].endswith(SOURCE.read_bytes())
+    return found if whole else [*found, f"{environment.name} has a startup script that is none of ours"]
+
+
 def opens(works: Works, environment: Environment) -> bool:
     """Whether what the environment reads opens its repository now."""
+    binding = json.loads(works.stage.aws.parameters["/groundcrew/tokens/data"])
+    owner = binding["owner"]
+    if arn := binding.get("secret"):
+        value = works.stage.aws.small.secrets.call("GetSecretValue", Caller(SPOKE, REGION), {"SecretId": arn})
+        return works.opened(json.loads(value["SecretString"])["token"]) == 200
     for bucket in works.stage.aws.objects.buckets.values():
         for key in bucket.keys:
             mine = bucket.owner == environment.caller.account and environment.name in f"{bucket.name}/{key}"
             if (mine or bucket.name == "shared-tokens") and (content := bucket.content(key)):
-                return [works.opened(token) for token in tokens_in(content)] == [200]
+                return [works.opened(token, owner=owner) for token in tokens_in(content)] == [200]
     return False
 
 
@@ -159,6 +225,8 @@ def torn(works: Works) -> list[str]:
     found = []
     for bucket in works.stage.aws.objects.buckets.values():
         for key, versions in bucket.keys.items():
+            if key.endswith(".sh"):
+                continue
             for version in versions:
                 try:
                     whole = version.content is None or len(tokens_in(version.content)) == 1

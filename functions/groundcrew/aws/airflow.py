@@ -41,6 +41,19 @@ def _answer(roles: Roles, ref: EnvironmentRef) -> "EnvironmentTypeDef":
         return client.get_environment(Name=ref.name)["Environment"]
 
 
+def bind_startup_script(roles: Roles, role: Role, ref: EnvironmentRef, key: str, version: str) -> None:
+    """Begin an update that gives an environment its startup script; MWAA restarts it.
+
+    Raises:
+        AccessDenied: the role may not, which is how a spoke is deployed by default.
+        PermanentError: ``ValidationException``: among others, the environment is not at rest.
+        TransientError: MWAA does not answer; the update may have begun.
+    """
+    client: MWAAClient = roles.client("mwaa", role)
+    with translated(f"airflow:UpdateEnvironment of {ref}"):
+        client.update_environment(Name=ref.name, StartupScriptS3Path=key, StartupScriptS3ObjectVersion=version)
+
+
 def list_environments(roles: Roles, account: str, region: str) -> list[EnvironmentRef]:
     """Every environment of an account and Region: all pages, or an error."""
     client: MWAAClient = roles.client("mwaa", Role("observer", account, region))

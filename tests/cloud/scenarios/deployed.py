@@ -261,21 +261,25 @@ class Deployed:
     def without(self, role: str, account: str, action: str) -> Iterator[None]:
         """A role that lacks one permission."""
         iam = self.aws.client("iam", account)
-        (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        statements, found = [], 0
-        for statement in document["Statement"]:
-            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-            kept = [one for one in actions if one != action]
-            found += len(actions) - len(kept)
-            if kept:
-                statements.append({**statement, "Action": kept})
-        assert found, f"{role} never had {action}"
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=policy(*statements))
+        before, after = {}, {}
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            statements = []
+            for statement in document["Statement"]:
+                actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+                if kept := [one for one in actions if one != action]:
+                    statements.append({**statement, "Action": kept})
+                if kept != actions:
+                    before[name] = json.dumps(document)
+            after[name] = policy(*statements)
+        assert before, f"{role} never had {action}"
+        for name in before:
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=after[name])
         try:
             yield
         finally:
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+            for name, document in before.items():
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
 
     @contextmanager
     def distrusted(self, role: str, account: str) -> Iterator[None]:

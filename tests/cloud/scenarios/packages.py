@@ -8,13 +8,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from localcloud.container import Container, credentials
 from localcloud.fleet import Environment
 from localcloud.installation import HUB, REGION
 from localcloud.wheels import wheel
-from tests.cloud.conftest import policy, unique
+from tests.cloud.conftest import allow, policy, unique
 from tests.cloud.scenarios.airflows import available
 from tests.cloud.scenarios.deployed import Deployed, Fact
 
@@ -136,6 +138,21 @@ class Bound:
         """How many versions of the object there are."""
         found = self._s3.list_object_versions(Bucket=self.bucket, Prefix=self.key)
         return len(found.get("Versions", []))
+
+    def container(self, folder: Path) -> Container:
+        """A container of the environment, whose execution role may read the bucket."""
+        deployed, name = self.deployed, unique("airflow")
+        iam = deployed.aws.client("iam", self.environment.account)
+        trust = {"Effect": "Allow", "Principal": {"Service": "airflow-env.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+        reads = allow("s3:GetObject*", f"arn:aws:s3:::{self.bucket}/*")
+        iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=policy(reads))
+        variables = credentials(deployed.cloud.session(role), REGION, deployed.cloud.endpoint)
+        home = folder / unique("container")
+        home.mkdir()
+        public = deployed.cloud.publish_publicly(wheel(folder, PACKAGE, "0.1"))
+        clock = deployed.cloud.now() - datetime.now(UTC).timestamp()
+        return Container(home, variables, public, deployed.cloud.status()["authority"], clock=clock)
 
     def ask(self, **detail: Any) -> None:
         """Ask for a rotation as people do."""

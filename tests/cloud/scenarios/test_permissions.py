@@ -30,6 +30,15 @@ REASONS = {
         for action in actions
     },
     **{
+        (
+            "groundcrew-shipper",
+            "UseTheBucketsKeys",
+            f"kms:{action}",
+        ): "S3 asks for it where a bucket has a key of its own; "
+        "those of the environments with exports have none in the scenarios"
+        for action in ("Decrypt", "GenerateDataKey")
+    },
+    **{
         (f"groundcrew-{role}", "Work", "sqs:ChangeMessageVisibility"): "a request that must wait, or be tried again, "
         "hides its message; no scenario makes one"
         for role in ("cleanup", "exports")

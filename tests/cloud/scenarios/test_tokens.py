@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.container import Container, credentials, startup_script
+from localcloud.container import startup_script
 from localcloud.installation import HUB, REGION
 from localcloud.wheels import wheel
-from tests.cloud.conftest import allow, policy, unique
+from tests.cloud.conftest import unique
 from tests.cloud.scenarios.airflows import available
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
 from tests.cloud.scenarios.packages import FAILED, PACKAGE, ROTATED, Bound, Shelf, make_bucket
@@ -155,7 +155,7 @@ def test_delivered_as_requirements(groundcrew: Deployed, shelf: Shelf, first: Bo
     with shelf.bound(SPOKE, delivery="requirements") as binding, first.bound_to(binding):
         for force in (False, True):
             first.rotate(force=force)
-            container = _container(groundcrew, first, folder)
+            container = first.container(folder)
             (container.home / "codeartifact.txt").write_text(first.file("dags/codeartifact.txt"))
             installed = container.install(f"-r {container.home}/codeartifact.txt\n{PACKAGE}\n")
             assert container.version(PACKAGE) == "1.0", installed.log
@@ -166,7 +166,7 @@ def test_a_container_installs_with_what_was_delivered(
 ) -> None:
     with shelf.bound(SPOKE) as binding, first.bound_to(binding):
         first.rotate()
-        container = _container(groundcrew, first, folder)
+        container = first.container(folder)
         script = container.home / "startup.sh"
         script.write_text(startup_script(first.bucket, first.key))
         started = container.start(script)
@@ -272,18 +272,3 @@ def test_who_ships_dags_sees_no_token(groundcrew: Deployed, shelf: Shelf, first:
             with pytest.raises(ClientError, match="AccessDenied"):
                 call(Bucket=first.bucket, Key=key, **more)
         shipper.put_object(Bucket=first.bucket, Key="dags/groundcrew/x.py", Body=b"")
-
-
-def _container(groundcrew: Deployed, bound: Bound, folder: Path) -> Container:
-    """A container of an environment whose execution role may read the environment's bucket."""
-    iam, name = groundcrew.aws.client("iam", bound.environment.account), unique("airflow")
-    trust = {"Effect": "Allow", "Principal": {"Service": "airflow-env.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
-    reads = allow("s3:GetObject*", f"arn:aws:s3:::{bound.bucket}/*")
-    iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=policy(reads))
-    variables = credentials(groundcrew.cloud.session(role), REGION, groundcrew.cloud.endpoint)
-    home = folder / unique("container")
-    home.mkdir()
-    public = groundcrew.cloud.publish_publicly(wheel(folder, PACKAGE, "0.1"))
-    clock = groundcrew.cloud.now() - datetime.now(UTC).timestamp()
-    return Container(home, variables, public, groundcrew.cloud.status()["authority"], clock=clock)

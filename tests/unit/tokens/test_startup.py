@@ -1,0 +1,176 @@
+"""The startup script: bound where the binding says so, once for each change, and never in place of somebody's own."""
+
+from typing import Any
+
+import pytest
+
+from localcloud.inprocess_faults import Kind
+from localcloud.model.caller import Caller
+from localcloud.model.environment import Environment
+from tests.unit.stage import REGION, SPOKE, status_event
+from tests.unit.tokens.works import HOUR, Works
+
+UPDATE = "UpdateEnvironment"
+BOUND = "Startup Script Bound"
+
+
+def script_of(works: Works, environment: Environment) -> str | None:
+    content = works.bucket(environment).content(f"groundcrew/startup/{environment.name}.sh")
+    return content.decode() if content is not None else None
+
+
+def updates(works: Works) -> int:
+    return sum(1 for call in works.stage.aws.journal if call.operation == f"airflow:{UPDATE}" and call.effect)
+
+
+def ready(works: Works, environment: Environment) -> None:
+    """It is AVAILABLE, and has a token."""
+    works.work(status_event(environment))
+    works.stage.pass_time(1800)
+    assert environment.status == "AVAILABLE"
+
+
+def customer_updates(works: Works, environment: Environment, **changes: Any) -> None:
+    works.stage.aws.mwaa.update(Caller(SPOKE, REGION), {"Name": environment.name, **changes})
+    works.stage.pass_time(1800)
+
+
+@pytest.fixture
+def bound(works: Works) -> Environment:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    works.work(works.observed(environment))
+    works.stage.pass_time(1800)
+    assert environment.status == "AVAILABLE"
+    return environment
+
+
+def test_an_environment_without_a_script_gets_one_when_it_is_at_rest_and_has_a_token(works: Works) -> None:
+    works.bind(startup_script="bind", fallback=True, on_missing="continue")
+    environment = works.environment()
+    works.work(status_event(environment))
+    assert script_of(works, environment) is None  # CREATING
+    works.stage.pass_time(1800)
+    works.work(works.observed(environment))
+    text = script_of(works, environment)
+    assert text is not None
+    line = text.splitlines()[0]
+    assert line.startswith("GROUNDCREW_SETTINGS='{")
+    for said in ('"key": "groundcrew/tokens/data.json"', '"on_missing": "continue"', '"domain": "packages"'):
+        assert said in line
+    (fact,) = works.facts(BOUND)
+    assert environment.setting("StartupScriptS3Path") == "groundcrew/startup/data.sh"
+    assert environment.setting("StartupScriptS3ObjectVersion") == fact["version"]
+    assert (environment.status, fact["reason"]) == ("UPDATING", "there is no startup script")
+
+
+def test_what_is_bound_is_left_alone(works: Works, bound: Environment) -> None:
+    for _ in range(2):
+        works.work(works.observed(bound), status_event(bound, "AVAILABLE"))
+        works.stage.pass_time(HOUR)
+    assert (updates(works), len(works.facts(BOUND))) == (1, 1)
+
+
+def test_a_change_is_bound_anew(works: Works, bound: Environment) -> None:
+    first = bound.setting("StartupScriptS3ObjectVersion")
+    works.bind(startup_script="bind", on_missing="continue")
+    works.work(works.observed(bound))
+    assert bound.setting("StartupScriptS3ObjectVersion") != first
+    assert works.facts(BOUND)[-1]["reason"] == "the startup script has changed"
+
+
+def test_nothing_is_bound_by_default(works: Works) -> None:
+    environment = works.environment()
+    ready(works, environment)
+    works.work(works.observed(environment))
+    assert (updates(works), script_of(works, environment)) == (0, None)
+
+
+def test_somebodys_own_script_is_never_replaced(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    customer_updates(works, environment, StartupScriptS3Path="startup.sh", StartupScriptS3ObjectVersion="v1")
+    works.work(works.observed(environment))
+    assert environment.setting("StartupScriptS3Path") == "startup.sh"
+    assert (updates(works), script_of(works, environment)) == (0, None)
+    assert works.failures() == [("data", "ForeignScript")]
+
+
+@pytest.mark.parametrize("undone", [{"StartupScriptS3Path": None}, {"StartupScriptS3ObjectVersion": "older"}])
+def test_what_was_undone_is_said_and_bound_again_only_if_somebody_asks(
+    works: Works, bound: Environment, undone: dict[str, Any]
+) -> None:
+    customer_updates(works, bound, **undone)
+    works.work(works.observed(bound))
+    assert (updates(works), works.failures()) == (1, [("data", "BindingUndone")])
+    works.work(works.request(bound, force=True))
+    assert (updates(works), bound.setting("StartupScriptS3Path")) == (2, key_of(bound))
+
+
+@pytest.mark.parametrize("status", ["CREATE_FAILED", "UNAVAILABLE", "UPDATING", "MAINTENANCE"])
+def test_only_an_environment_at_rest_is_updated(works: Works, status: str) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    environment.status = status
+    works.work(works.observed(environment))
+    assert (updates(works), script_of(works, environment)) == (0, None)
+
+
+def test_an_environment_whose_update_failed_may_be_updated(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    environment.status = "UPDATE_FAILED"
+    works.work(works.observed(environment))
+    assert updates(works) == 1
+
+
+def test_nothing_is_bound_where_there_is_no_token(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    works.stage.pass_time(1800)
+    works.look(works.observed(environment))
+    assert updates(works) == 0
+
+
+def test_the_spoke_must_allow_it(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    works.stage.aws.faults.add(Kind.DENIED, f"airflow:{UPDATE}", nth=None)
+    works.work(works.observed(environment))
+    (fact,) = works.facts("Token Rotation Failed")
+    assert "BindsStartupScripts" in fact["remedy"]
+
+
+@pytest.mark.parametrize("kind", [Kind.TIMED_OUT_AFTER, Kind.RESET_BEFORE, Kind.THROTTLED, Kind.SERVER_ERROR])
+def test_whatever_is_lost_it_is_bound_once(works: Works, kind: Kind) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    works.stage.aws.faults.add(kind, f"airflow:{UPDATE}")
+    event = works.observed(environment)
+    if not works.look(event):
+        assert works.look(event, received=2)
+    works.stage.pass_time(1800)
+    works.look(works.observed(environment))
+    assert updates(works) == 1
+    assert environment.setting("StartupScriptS3Path") == key_of(environment)
+    assert works.failures() == []
+
+
+def test_a_dry_run_says_so(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    works.work(works.request(environment, dry_run=True))
+    (plan,) = works.facts("Token Rotation Planned")
+    assert plan["startup_script"] == {"action": "bind", "reason": "there is no startup script"}
+    assert (updates(works), script_of(works, environment)) == (0, None)
+
+
+def key_of(environment: Environment) -> str:
+    return f"groundcrew/startup/{environment.name}.sh"
