@@ -113,7 +113,7 @@ class Step:
         order = replace(order, document=policy.document, engine=engine, airflow_version=environment.airflow_version)
         if not policy.export_required:
             return replace(order, covered={}, next="plan", seconds=0)
-        newest = manifests.newest(self._bucket, order.environment)
+        newest = manifests.newest(self._bucket, order.environment, environment.created_at, self._now)
         if newest and newest.at >= order.ordered_at - FRESH:
             covered = {table: one.as_json() for table, one in newest.covered.items()}
             return replace(order, covered=covered, next="plan", seconds=0)

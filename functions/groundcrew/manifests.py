@@ -74,23 +74,21 @@ def key(environment: EnvironmentRef, export_id: str) -> str:
     return f"{folder(environment)}{export_id}.json"
 
 
-def newest(
-    bucket: Bucket, environment: EnvironmentRef, made_at: datetime | None = None, now: datetime | None = None
-) -> Manifest | None:
+def newest(bucket: Bucket, environment: EnvironmentRef, made_at: datetime | None, now: datetime) -> Manifest | None:
     """The newest one of an environment, None without any: ids sort by time.
 
     Args:
         bucket: of exports.
         environment: whose.
-        made_at: when the environment was made. What was ordered before is of another one that had its name, and of
-            another database: this one's rows are not in it.
+        made_at: when the environment was made, if that is known. What was ordered before is of another one that had
+            its name, and of another database: this one's rows are not in it.
         now: so that the last days are looked through first, and calls stay as few as they are (``RECENT``).
 
     Raises:
         PermanentError: it cannot be read.
     """
     first = _first(environment, made_at) if made_at else ""
-    recent = max(first, _first(environment, now - RECENT)) if now else first
+    recent = max(first, _first(environment, now - RECENT))
     for after in dict.fromkeys((recent, first)):
         if keys := bucket.keys(folder(environment), after):
             _, content = bucket.get(max(keys))

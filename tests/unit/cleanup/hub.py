@@ -70,6 +70,9 @@ class Hub:
         )
         aws.airflow(made, [{"dag_id": "load", "seconds": 10}, *dags])
         self.stage.pass_time(1800)
+        made.created -= timedelta(
+            days=400
+        ).total_seconds()  # what is exported of it is not of one that was there before
         assert made.status == "AVAILABLE"
         return made
 

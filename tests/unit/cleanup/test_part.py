@@ -133,6 +133,16 @@ def test_an_export_is_asked_for_and_waited_for(hub: Hub) -> None:
     assert hub.left(environment, "log") == 0
 
 
+def test_exports_of_another_environment_that_had_the_name_cover_nothing(hub: Hub) -> None:
+    environment = hub.environment()
+    hub.exported(environment)
+    environment.created = hub.now().timestamp()
+    hub.rows(environment, "log", 100)
+    hub.deliver(hub.request(environment))
+    assert hub.play(lambda state: state["next"] == "export" and state["asked"]) != ["Succeed"]
+    assert hub.left(environment, "log") == 1
+
+
 def test_without_an_export_nothing_is_deleted(hub: Hub) -> None:
     environment = hub.environment()
     hub.rows(environment, "log", 100)

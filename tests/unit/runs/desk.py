@@ -17,6 +17,7 @@ from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Context, Stag
 ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
 REQUESTS = f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-run-requests"
 TIME = "2026-11-18T12:00:00Z"
+SENT = str(int(datetime.fromisoformat(TIME).timestamp() * 1000))
 
 
 def asking(environments: Any, sender: str = SPOKE, dag_id: Any = "nightly", **detail: Any) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class Desk:
                 "messageId": f"message-{number}",
                 "receiptHandle": f"handle-{number}",
                 "body": event if isinstance(event, str) else json.dumps(event),
-                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": self.stage.queued()},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": SENT},
                 "eventSourceARN": REQUESTS,
             }
             for number, event in enumerate(events)
