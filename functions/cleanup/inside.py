@@ -238,7 +238,7 @@ def _table(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name(said: str) -> str:
-    if not re.fullmatch(r"[a-z_]{1,63}", said):
+    if not re.fullmatch(r"[a-z0-9_]{1,63}", said):
         raise ValueError("no table is named so")
     return said
 

@@ -51,7 +51,7 @@ LEASE_SECONDS = 1800
 """
 
 BUSY_SECONDS = 300
-"""Between two looks at an environment that is not ready, or at a run."""
+"""Between two looks at an environment that is not ready."""
 
 
 @observed

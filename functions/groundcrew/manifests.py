@@ -22,7 +22,7 @@ class Covered:
     until: datetime
 
     def as_json(self) -> dict[str, str]:
-        """As manifests and a clean-up's conf have it."""
+        """As manifests and a clean-up's order have it."""
         return {"column": self.column, "until": self.until.isoformat()}
 
 

@@ -14,10 +14,13 @@ class Here:
 
     def run(self, dag_id: str, run_id: str, conf: object) -> str:
         """Start a run; its state when it has ended."""
+        self.start(dag_id, run_id, conf)
+        return str(eventually(lambda: self.ended(dag_id, run_id)))
+
+    def start(self, dag_id: str, run_id: str, conf: object) -> None:
         body = {"dag_run_id": run_id, "conf": conf}
         status, answer = self.airflow.backend.rest("POST", f"/dags/{dag_id}/dagRuns", {}, body)
         assert status == 200, answer
-        return str(eventually(lambda: self.ended(dag_id, run_id)))
 
     def ended(self, dag_id: str, run_id: str) -> str | None:
         select = (

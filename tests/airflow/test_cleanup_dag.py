@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -180,6 +182,29 @@ def test_what_breaks_off_is_reported_and_fails(here: Here) -> None:
     said = report(here, second)
     assert (said["failure"], said["converged"]) == ("another clean-up works on this database", False)
     assert past.left(here.airflow) == before
+
+
+def test_killed_in_the_middle_the_next_one_finishes(here: Here) -> None:
+    past.fill(here.airflow, 90)
+    eager = {**POLICY, "confirm": 1}
+    killed = ordered(here, policy=eager | {"lock_timeout_seconds": 60})
+    run_id = f"groundcrew__{killed['cleanup_id']}"
+    working = "select pid from task_instance where dag_id = 'groundcrew_cleanup' and run_id = :'run' and pid > 0"
+    waiting = "select 1 n from pg_stat_activity where wait_event_type = 'Lock' and query like '%for update%'"
+    ours = "select 1 n from pg_locks where locktype = 'advisory' and objid::bigint = 4077211907"
+    with held(here, "begin; select 1 from dag_run where run_id = 'scheduled__past-60' for update"):
+        here.start(DAG_ID, run_id, killed)
+        eventually(lambda: here.airflow.sql(waiting))
+        (found,) = here.airflow.sql(working, run=run_id)
+        os.kill(found["pid"], signal.SIGKILL)
+        assert eventually(lambda: here.ended(DAG_ID, run_id)) == "failed"
+        assert 58 < past.left(here.airflow)["dag_run"] < 180
+    eventually(lambda: not here.airflow.sql(ours))  # PostgreSQL sees only then that nobody is there any more
+    conf = ordered(here, policy=eager)
+    assert clean(here, conf) == "success"
+    assert past.left(here.airflow) == {"dag_run": 58, "task_instance": 58, "xcom": 58}
+    assert report(here, conf)["converged"]
+    assert not [key for key in here.bucket.objects() if killed["cleanup_id"] in key]
 
 
 def test_without_its_report_a_run_has_failed(here: Here) -> None:
