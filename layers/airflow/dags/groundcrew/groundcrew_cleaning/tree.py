@@ -99,11 +99,13 @@ class Tree:
                 database.do(f"delete from {_chosen(table)} where run = any(%s)", list(staying))  # noqa: S608
             if len(runs) == 1 and "task_instance" in tables:
                 gone.more = self._cut(database, most)
-            following = {table for table in tables if self._follows(table, tables)}
-            before = dict(database.all(_DELETED, list(following)))
+            # Of a run that is cut only task instances go, and what hangs on them.
+            roots = [table for table in tables if not (gone.more and table == "dag_run")]
+            following = [table for table in tables if self._follows(table, roots)]
+            before = dict(database.all(_DELETED, following))
             for table in tables:
                 gone.rows[table] = 0 if table in following else self._delete(database, table)
-            for table, deleted in database.all(_DELETED, list(following)):
+            for table, deleted in database.all(_DELETED, following):
                 gone.rows[table] = deleted - before[table]
         return gone
 
@@ -156,7 +158,7 @@ class Tree:
     def _follows(self, table: str, going: Sequence[str]) -> bool:
         """Whether PostgreSQL looks for its rows anyway, and deletes them faster than if they were gone by then."""
         ways = [one for one in self.ways(table) if one.cascades and one.parent in going]
-        return bool(ways) and table not in self.parents and not self.skips_checks
+        return bool(ways) and not self.skips_checks
 
     def _delete(self, database: Database, table: str) -> int:
         if table in self.parents:
@@ -169,10 +171,7 @@ class Tree:
 
 
 # What this connection has deleted by whatever way; counted from some time on that does not change in a transaction.
-_DELETED = """
-select c.relname::text, pg_stat_get_xact_tuples_deleted(c.oid)::int from pg_class c
- where c.oid = any(array(select to_regclass(quote_ident(name)) from unnest(%s::text[]) name))
-"""
+_DELETED = "select t::text, pg_stat_get_xact_tuples_deleted(t)::int from unnest(%s::text[]::regclass[]) t"
 _OF_RUN = "p.dag_id = r.dag_id and p.run_id = r.run_id"
 
 
