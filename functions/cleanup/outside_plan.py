@@ -10,7 +10,6 @@ from groundcrew.manifests import Coverage
 
 INSIDE_ONLY = {
     "protected_dags": "which DAGs it protects",
-    "stale_dags": "stale DAGs",
     "rows_per_transaction": "rows per transaction",
     "lock_timeout_seconds": "a lock timeout",
     "statement_timeout_seconds": "a statement timeout",

@@ -138,7 +138,6 @@ def test_a_target_is_only_ever_moved_back() -> None:
     [
         {"keep_newest": 2},
         {"protected_dags": ["billing_*"]},
-        {"stale_dags": True},
         {"rows_per_transaction": 500},
         {"lock_timeout_seconds": 1},
         {"statement_timeout_seconds": 10},
@@ -157,4 +156,4 @@ def test_what_the_command_cannot_honour_is_refused(wish: dict[str, Any]) -> None
 
 
 def test_what_it_need_not_do_is_not_refused() -> None:
-    assert planned("3.3.1", keep_newest=1, protected_dags=[], stale_dags=False)
+    assert planned("3.3.1", keep_newest=1, protected_dags=[])
