@@ -116,7 +116,8 @@ def test_an_export_is_asked_for_and_nothing_goes_without_one(groundcrew: Deploye
     machines = groundcrew.aws.client("stepfunctions", HUB)
     arn = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-cleanup"
     failed = machines.list_executions(stateMachineArn=arn, statusFilter="FAILED")["executions"]
-    assert f"cleanup-{fact['cleanup_id']}" in [one["name"] for one in failed]
+    inputs = [machines.describe_execution(executionArn=one["executionArn"])["input"] for one in failed]
+    assert fact["cleanup_id"] in [json.loads(one)["cleanup_id"] for one in inputs]
 
 
 def test_the_export_that_has_to_come_first_is_made_and_then_it_is_cleaned(groundcrew: Deployed) -> None:
