@@ -28,7 +28,7 @@ from groundcrew.events import (
 from groundcrew.jobs import asked_name, job_id
 from groundcrew.observability import count, logger, measure_hours, observed
 from groundcrew.settings import Settings, settings
-from groundcrew.work import LookAgain, work_through
+from groundcrew.work import LookAgain, keeping, work_through
 
 KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
 """Source and type of the events that there is something to do for; the rules of ``template.yaml`` pass on no others."""
@@ -148,7 +148,8 @@ def _announce(
         "seconds": 0,
         "report": None,
     }
-    bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
+    with keeping():
+        bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
     count("CleanupsFailed")
-    if not asked:
+    if error.cause in ("InvalidPolicy", "MissingPolicy") and not asked:
         count("PoliciesUnusable")

@@ -51,6 +51,10 @@ SHORTEST_WAIT, LONGEST_WAIT = 60, 300
 _COUNTS = ("examined", "deleted", "left", "bytes_before", "bytes_after")
 _TEXTS = ("before", "kept")
 LONGEST_TEXT, MOST_TABLES = 500, 100
+LONGEST_REPORT = 60_000
+"""Bytes. It travels through the state machine, which carries 256 KB
+(https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,35 +118,9 @@ class Inside:
             )
         return run
 
-    def report(self, bucket: Bucket) -> dict[str, Any]:
-        """What the run has written about itself, where the environment's role may write: read strictly.
-
-        Raises:
-            PermanentError: nothing, or nothing that can be read.
-        """
-        key = report_key(self.order)
-        # Listed first: who may not list the whole bucket is told that a missing object is forbidden.
-        if not bucket.keys(key):
-            raise self._no_report("has left no report")
-        try:
-            said = json.loads(bucket.get(key)[1])
-            tables = {_name(table): _table(about) for table, about in said["tables"].items()}
-            if len(tables) > MOST_TABLES:
-                raise ValueError("too many tables")
-            return {"tables": tables, "converged": said["converged"] is True, "trouble": _text(said.get("failure"))}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise self._no_report("has left a report that cannot be read") from error
-
-    def _no_report(self, what: str) -> PermanentError:
-        return PermanentError(
-            f"the run {self._ref.run_id} {what}",
-            cause="NoReport",
-            remedy=f"Read the log of the DAG {DAG_ID} in the environment; the next clean-up goes on.",
-        )
-
     @property
     def _ref(self) -> RunRef:
-        return RunRef(DAG_ID, f"groundcrew__{self.order.cleanup_id}", self.order.ordered_at)
+        return RunRef(DAG_ID, run_id(self.order), self.order.ordered_at)
 
     @property
     def _reach(self) -> Reach:
@@ -164,10 +142,12 @@ def follow(engine: Inside, bucket: Bucket, now: datetime, *, ready: bool) -> Ord
     order = engine.order
     work, planned_at = dict(order.work or {}), datetime.fromisoformat(str(order.planned_at))
     until = datetime.fromisoformat(work["until"])
-    if now > until + ENDED_WITHIN or (now > until and not work["started"]):
+    if now > until and not work["started"]:
         raise _out_of_time(work)
     wait = replace(order, next="clean", seconds=LONGEST_WAIT)
     if not ready:
+        if now > until + ENDED_WITHIN:
+            raise _out_of_time(work)
         logger.info("not ready", status=engine.environment.status)
         return wait
     if not work["started"]:
@@ -184,16 +164,18 @@ def follow(engine: Inside, bucket: Bucket, now: datetime, *, ready: bool) -> Ord
         return replace(wait, seconds=SHORTEST_WAIT)
     run = engine.run()
     if not run.ended:
+        if now > until + ENDED_WITHIN:
+            raise _out_of_time(work)
         logger.info("looked", state=run.state)
         waited = (now - planned_at).total_seconds()
         return replace(wait, seconds=round(min(LONGEST_WAIT, max(SHORTEST_WAIT, waited / 4))))
-    said = engine.report(bucket)
-    done = replace(order, work=work | said, next="report", seconds=0)
+    about = said(order, bucket)
+    done = replace(order, work=work | about, next="report", seconds=0)
     if run.state == "success":
         return done
     return done.failed(
         PermanentError(
-            f"the run of {DAG_ID} has {run.state}: {said['trouble'] or 'it does not say why'}",
+            f"the run of {DAG_ID} has {run.state}: {about['trouble'] or 'it does not say why'}",
             cause="RunFailed",
             remedy="Read its log in Airflow; the next clean-up goes on.",
         )
@@ -214,6 +196,42 @@ def _out_of_time(work: Mapping[str, Any]) -> PermanentError:
     )
 
 
+def said(order: Order, bucket: Bucket) -> dict[str, Any]:
+    """What the run has written about itself, where the environment's role may write: read strictly.
+
+    Raises:
+        PermanentError: nothing, or nothing that can be read.
+    """
+    key = report_key(order)
+    # Listed first: who may not list the whole bucket is told that a missing object is forbidden.
+    if not bucket.keys(key):
+        raise _no_report(order, "has left no report")
+    try:
+        content = bucket.get(key)[1]
+        if len(content) > LONGEST_REPORT:
+            raise ValueError("too long a report")
+        found = json.loads(content)
+        tables = {_name(table): _table(about) for table, about in found["tables"].items()}
+        if len(tables) > MOST_TABLES:
+            raise ValueError("too many tables")
+        return {"tables": tables, "converged": found["converged"] is True, "trouble": _text(found.get("failure"))}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _no_report(order, "has left a report that cannot be read") from error
+
+
+def _no_report(order: Order, what: str) -> PermanentError:
+    return PermanentError(
+        f"the run {run_id(order)} {what}",
+        cause="NoReport",
+        remedy=f"Read the log of the DAG {DAG_ID} in the environment; the next clean-up goes on.",
+    )
+
+
+def run_id(order: Order) -> str:
+    """Of the order's run in Airflow."""
+    return f"groundcrew__{order.cleanup_id}"
+
+
 def report_key(order: Order) -> str:
     """Where the environment's execution role may write."""
     return f"extracts/{order.environment}/{order.cleanup_id}/cleanup.json"
@@ -230,10 +248,10 @@ def until(policy: Policy, reason: str, now: datetime) -> datetime:
 def _table(about: Mapping[str, Any]) -> dict[str, Any]:
     """What is said of a table, without what nobody asked for."""
     found: dict[str, Any] = {"examined": None, "deleted": 0, "left": None, "kept": None}
-    found |= {key: _number(about[key]) for key in _COUNTS if about.get(key) is not None}
+    found |= {key: _count(about[key]) for key in _COUNTS if about.get(key) is not None}
     found |= {key: _text(about[key]) for key in _TEXTS if key in about}
     if about.get("longest_seconds") is not None:
-        found["longest_seconds"] = float(about["longest_seconds"])
+        found["longest_seconds"] = _seconds(about["longest_seconds"])
     return found
 
 
@@ -243,10 +261,16 @@ def _name(said: str) -> str:
     return said
 
 
-def _number(said: object) -> int:
-    if not isinstance(said, int) or isinstance(said, bool) or said < 0:
+def _count(said: object) -> int:
+    if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said < 2**53:
         raise ValueError("a number is none")
     return said
+
+
+def _seconds(said: object) -> float:
+    if not isinstance(said, float | int) or isinstance(said, bool) or not 0 <= said < 2**53:
+        raise ValueError("a duration is none")
+    return float(said)
 
 
 def _text(said: object) -> str | None:

@@ -6,6 +6,7 @@ order, whose report says how far it had come.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,6 +41,9 @@ EXPORT_REQUESTED = "Metadata Export Requested"
 FRESH = timedelta(hours=24)
 """An export that is older when a clean-up is ordered is made anew."""
 
+LATE = timedelta(minutes=5)
+"""How long before it is committed a row may be dated: the next export overlaps by as much, and has it for certain."""
+
 PATIENCE = timedelta(hours=6)
 """How long an export is waited for."""
 
@@ -59,7 +63,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take one step; the order to come back with."""
     order = Order.read(event["order"])
     about(order.environment, order.correlation_id)
-    step = Step(settings(), cleanup_settings(), order, moment(event["now"]))
+    step = Step(settings(), cleanup_settings(), order, moment(event.get("now")))
     try:
         return step.take(str(event["step"]), event.get("error")).as_state()
     except PermanentError as error:
@@ -115,7 +119,7 @@ class Step:
             return replace(order, covered={}, next="plan", seconds=0)
         newest = manifests.newest(self._bucket, order.environment, environment.created_at, self._now)
         if newest and newest.at >= order.ordered_at - FRESH:
-            covered = {table: one.as_json() for table, one in newest.covered.items()}
+            covered = {table: replace(one, until=one.until - LATE).as_json() for table, one in newest.covered.items()}
             return replace(order, covered=covered, next="plan", seconds=0)
         if self._now > order.ordered_at + PATIENCE:
             raise PermanentError(
@@ -186,7 +190,8 @@ class Step:
             results = outside.Work.read(order.work).given_up("it could not go on").results
         tables, reached = report.outside(results), report.converged(results)
         if order.engine == "inside":
-            tables, reached = (order.work or {}).get("tables", {}), (order.work or {}).get("converged") is True
+            work = self._said_inside()
+            tables, reached = work.get("tables", {}), work.get("converged") is True
         failure = order.failure or _failure(error, results)
         reached = reached and not failure
         seconds = max(0.0, (self._now - order.ordered_at).total_seconds())
@@ -204,6 +209,14 @@ class Step:
         count("CleanupsFailed" if failure else "CleanupsFinished")
         self._locks.release(self._lease, order.cleanup_id)
         return replace(order, next="fail" if failure else "end", seconds=0)
+
+    def _said_inside(self) -> Mapping[str, Any]:
+        """What the run has said of itself; also of one that was given up, for it may have deleted a lot."""
+        work = self._order.work or {}
+        if "tables" not in work and work.get("started"):
+            with suppress(PermanentError):
+                return {**work, **inside.said(self._order, self._bucket)}
+        return work
 
     # ------------------------------------------------------------------ what is needed
     def _alone(self) -> None:

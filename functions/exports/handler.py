@@ -31,7 +31,7 @@ from groundcrew.jobs import asked_name, digest, job_id
 from groundcrew.observability import count, logger, measure, observed
 from groundcrew.settings import Settings, settings
 from groundcrew.shipping import Shipping
-from groundcrew.work import LookAgain, work_through
+from groundcrew.work import LookAgain, keeping, work_through
 
 KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
 """Source and type of the events that there is something to do for; the rules of ``template.yaml`` pass on no others."""
@@ -149,7 +149,8 @@ def _announce(
         "evidence": error.what[:1000],
         "remedy": error.remedy,
     }
-    bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
+    with keeping():
+        bus.announce([Fact(FAILED, ref, detail)], bus=config.bus, region=config.region)
     count("ExportsFailed")
-    if not asked:
+    if error.cause in ("InvalidPolicy", "MissingPolicy") and not asked:
         count("PoliciesUnusable")

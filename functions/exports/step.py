@@ -53,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     order = Order.read(event["order"])
     about(order.environment, order.correlation_id)
     config = settings()
-    step = Step(order, config, export_settings(), moment(event["now"]), int(event.get("redrives") or 0))
+    step = Step(order, config, export_settings(), moment(event.get("now")), int(event.get("redrives") or 0))
     with failing(order, config):
         match event["step"]:
             case "plan":

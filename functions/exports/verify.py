@@ -40,7 +40,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     with failing(order, config):
         bucket = Bucket.own(export_settings().bucket, config.account, config.region)
         with tempfile.TemporaryDirectory(prefix="export-") as folder:
-            verify(order, bucket, Path(folder), moment(event["now"]))
+            verify(order, bucket, Path(folder), moment(event.get("now")))
     return order.as_state() | {"next": "publish", "seconds": 0}
 
 

@@ -1,12 +1,14 @@
 """The startup script of one environment: looked at, put into its bucket, and bound."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from groundcrew.aws import airflow
 from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
 from groundcrew.environment import Environment
-from groundcrew.errors import PermanentError
+from groundcrew.errors import AlreadyExists, PermanentError
 from tokens.binding import Binding
 from tokens.causes import explained
 from tokens.plan import Target
@@ -64,8 +66,8 @@ class Script:
         """
         try:
             if plan.upload:
-                self._bucket.put(self.key, self.wanted, content_type="text/x-shellscript")
-            # What is bound is what lies there, whichever of two tries has put it there.
+                self._put()
+            # What is bound is what lies there, whoever has put it there.
             lying = self._lying()
             if lying is None or lying.content != self.wanted or lying.version == "null":
                 raise PermanentError(
@@ -83,10 +85,20 @@ class Script:
             raise PermanentError(error.what, cause="NotUpdated", remedy=remedy) from error
         return lying.version
 
+    def _put(self) -> None:
+        """Once, however many messages there are about the environment: each version would be a restart."""
+        lying = self._lying()
+        if lying and lying.content == self.wanted:
+            return
+        options: dict[str, Any] = {"replaces": lying.etag} if lying else {"only_new": True}
+        with suppress(AlreadyExists):
+            self._bucket.put(self.key, self.wanted, content_type="text/x-shellscript", **options)
+
     def _lying(self) -> Lying | None:
         for one in self._bucket.versions(self.key):
             if one.latest and not one.deleted:
-                return Lying(self._bucket.get(self.key, one.version)[1], one.version, one.modified)
+                stored, content = self._bucket.get(self.key, one.version)
+                return Lying(content, one.version, one.modified, stored.etag)
         return None
 
     def _moves(self) -> bool:

@@ -63,7 +63,7 @@ class Watch:
             return
         logger.info("looked", hours_left=round(seen.hours_left, 2), **as_detail(seen.plan))
         script = self._script(seen)
-        todo = self._script_plan(script, envelope, seen) if script else None
+        todo = self._script_plan(script, envelope) if script else None
         if envelope.dry_run or (not self._config.acts and (isinstance(seen.plan, Deliver) or isinstance(todo, Bind))):
             self._announce(planned(seen.ref, _name(seen.environment), seen.plan, seen.hours_left, todo))
             return
@@ -113,13 +113,14 @@ class Watch:
             return None
         return Script.of(self._roles, seen.environment, binding, seen.target)
 
-    def _script_plan(self, script: Script, envelope: Envelope, seen: View) -> startup.Plan:
+    @staticmethod
+    def _script_plan(script: Script, envelope: Envelope) -> startup.Plan:
+        """What is to be done about it; what is in its way must not be in the way of the token."""
+        todo: startup.Plan
         try:
             todo = script.plan(forced=_forced(envelope))
         except PermanentError as error:
-            self._announce(failed(seen.ref, _name(seen.environment), error, seen.hours_left))
-            count("TokensFailed")
-            raise
+            todo = Refuse(error.cause, error.what, error.remedy)
         logger.info("startup script", **startup.as_detail(todo))
         return todo
 

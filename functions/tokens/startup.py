@@ -26,11 +26,12 @@ READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 
 @dataclass(frozen=True, slots=True)
 class Lying:
-    """The script that lies in the bucket: its text, version, and when it was put there."""
+    """The script that lies in the bucket: its text, version and ETag, and when it was put there."""
 
     content: bytes
     version: str
     modified: datetime
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Specification:
             for one in self.rows["dag_run"]
             if one["dag_id"] == run["dag_id"] and _moment(one["execution_date"]) > _moment(run["execution_date"])
         ]
-        alike = [one for one in newer if (one["run_type"] == "manual") == (run["run_type"] == "manual")]
+        # Airflow takes a DAG's next run from its "scheduled" and "backfill" ones, and events from "dataset_triggered".
+        alike = [one for one in newer if _kind(one["run_type"]) == _kind(run["run_type"])]
         return min(len(newer), len(alike)) >= self.policy["keep_newest"] and max(began, ended) < self.now - timedelta(
             days
         )
@@ -159,3 +160,7 @@ def moment(value: str | None) -> datetime | None:
 def _moment(value: str) -> datetime:
     found = datetime.fromisoformat(value)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _kind(run_type: str) -> str:
+    return "schedule" if run_type in ("scheduled", "backfill") else run_type

@@ -89,7 +89,7 @@ def test_what_is_old_and_exported_goes_out_of_the_real_database(real: Real) -> N
         table: ALL[table] - left[table] for table in ALL
     }
     assert not said["converged"]
-    assert "not covered by an export" in said["tables"]["dag_run"]["kept"]
+    assert "not in a verified export" in said["tables"]["dag_run"]["kept"]
     (report,) = real.objects(said["report"]).values()
     assert json.loads(report)["tables"] == said["tables"]
     assert orders(real) == [f"dags/groundcrew/orders/{said['cleanup_id']}.json"]

@@ -1,6 +1,7 @@
 """The startup script: bound where the binding says so, once for each change, and never in place of somebody's own."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -9,6 +10,7 @@ from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from tests.unit.stage import REGION, SPOKE, status_event
 from tests.unit.tokens.works import HOUR, Works
+from tokens.bind import Script
 
 UPDATE = "UpdateEnvironment"
 BOUND = "Startup Script Bound"
@@ -144,6 +146,43 @@ def test_the_spoke_must_allow_it(works: Works) -> None:
     works.work(works.observed(environment))
     (fact,) = works.facts("Token Rotation Failed")
     assert "BindsStartupScripts" in fact["remedy"]
+
+
+def test_a_spoke_that_does_not_allow_it_gets_its_tokens_all_the_same(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    ready(works, environment)
+    works.bucket(environment).keys.clear()
+    works.work(works.observed(environment))
+    works.stage.pass_time(5 * HOUR)
+    works.stage.aws.faults.add(
+        Kind.DENIED, "s3:ListObjectVersions", nth=None, where=lambda call: "startup" in str(call.params.get("Prefix"))
+    )
+    minted = works.minted()
+    works.work(works.observed(environment))
+    assert works.minted() == minted + 1
+    assert "BindsStartupScripts" in works.facts("Token Rotation Failed")[-1]["remedy"]
+
+
+def test_two_messages_at_once_bind_it_once(works: Works) -> None:
+    works.bind(startup_script="bind")
+    environment = works.environment()
+    works.work(status_event(environment))
+    works.stage.pass_time(1800)
+    put = Script._put
+
+    def late(script: Script) -> None:
+        """Another function has put and bound it between this one's look and its own."""
+        with mock.patch.object(Script, "_put", put):
+            works.look(works.observed(environment))
+        put(script)
+
+    with mock.patch.object(Script, "_put", late):
+        works.look(works.observed(environment))
+    works.stage.pass_time(1800)
+    works.look(works.observed(environment))
+    assert (updates(works), len(works.bucket(environment).keys[key_of(environment)])) == (1, 1)
+    assert works.failures() == []
 
 
 @pytest.mark.parametrize("kind", [Kind.TIMED_OUT_AFTER, Kind.RESET_BEFORE, Kind.THROTTLED, Kind.SERVER_ERROR])

@@ -72,7 +72,9 @@ class Cleaning:
         try:
             return self._clean(crew, deletes=deletes)
         except BusyError as error:
-            raise RefusedError("somebody else has locked a whole table") from error
+            raise RefusedError(
+                "somebody else has locked a whole table, or there was no time to look at all of it"
+            ) from error
         finally:
             with suppress(Exception):  # a connection that is lost holds no lock
                 self.connection.rollback()

@@ -85,6 +85,13 @@ class Database:
             self.took = time.monotonic() - began
             self.longest = max(self.longest, self.took)
 
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """A transaction that looks at a whole table, for at most so long; raises what ``transaction`` raises."""
+        with self.transaction():
+            self.do("select set_config('statement_timeout', %s, true)", f"{max(1, int(seconds * 1000))}ms")
+            yield
+
     def may_skip_checks(self, tables: Sequence[str]) -> bool:
         """Whether we may delete without PostgreSQL looking for children of each row, and nothing else waits for it."""
         triggers = "select from pg_trigger where not tgisinternal and tgrelid = any(%s::text[]::regclass[])"

@@ -53,8 +53,9 @@ def plan(runs: Iterable[Run], policy: Mapping[str, Any], takes: Mapping[str, Ite
     for run in runs:
         if run.dag_id != dag:
             dag, seen = run.dag_id, Counter()
-        # Airflow goes on from the newest run that it made itself, so a manual one does not stand for it.
-        kind = "manual" if run.run_type == "manual" else "automatic"
+        # Airflow goes on from the newest run of its schedule, and takes datasets' events since the newest run.
+        # Neither stands for the other.
+        kind = run.run_type if run.run_type in ("manual", "dataset_triggered") else "scheduled"
         seen.update(("all", kind))
         limit = _of_run(run, days, takes["dag_run"])
         if any(fnmatchcase(run.dag_id, pattern) for pattern in policy.get("protected_dags", ())):

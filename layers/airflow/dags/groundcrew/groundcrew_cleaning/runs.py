@@ -11,12 +11,14 @@ from groundcrew_cleaning.crew import Crew, Hand
 from groundcrew_cleaning.database import BusyError, Database
 from groundcrew_cleaning.plan import Plan, Run, plan
 from groundcrew_cleaning.references import below
-from groundcrew_cleaning.tables import is_too_much
+from groundcrew_cleaning.tables import confirms_all, is_too_much
 from groundcrew_cleaning.tally import Tally
 from groundcrew_cleaning.tree import Tree
 
 CHUNK = 500
 """Runs that a connection takes over at once."""
+
+TOO_MUCH = "more than the policy's confirmed share would go"
 
 PATIENCE = 20
 """How often somebody else may be in the way before the rest is left to the next clean-up."""
@@ -46,7 +48,7 @@ class Runs:
         """
         database = self.crew.hands[0].database
         takes = {table: below(table, self.tree.references) for table in self.tree.tables}
-        with database.transaction():
+        with database.patient(self.crew.seconds):
             ((now,),) = database.all("select now()")
             decided = plan((Run(*row) for row in database.stream(_RUNS)), self.policy, takes, now)
         total = len(decided.going) + sum(decided.kept.values())
@@ -54,11 +56,21 @@ class Runs:
         for reason, number in decided.kept.items():
             self.tally.keep("dag_run", reason, number)
         if is_too_much(self.policy, len(decided.going), total):
-            self.tally.keep("dag_run", "more than the policy's confirmed share would go")
+            self.tally.keep("dag_run", TOO_MUCH)
             decided = decided._replace(going=array("q"))
-        return decided._replace(
-            younger={t: ids for t, ids in decided.younger.items() if self._may(database, t, decided.going + ids)}
-        )
+        for table in self.tree.tables:
+            if table != "dag_run" and not self._confirmed(database, table, decided.going):
+                self.tally.keep(table, TOO_MUCH)
+                self.tally.keep("dag_run", f"too much of {table} would go with them")
+                decided = decided._replace(going=array("q"))
+        younger = dict(decided.younger)
+        for table, numbers in decided.younger.items():
+            rows = self._rows(database, table, decided.going + numbers)
+            self.tally.say(table, examined=rows, left=rows)
+            if not self._confirmed(database, table, decided.going + numbers):
+                self.tally.keep(table, TOO_MUCH)
+                younger[table] = array("q")
+        return decided._replace(younger=younger)
 
     def whole(self, decided: Plan) -> list[Callable[[Hand], None]]:
         """Work: the runs that go."""
@@ -71,15 +83,17 @@ class Runs:
             units += self._units(numbers, table, [table, *below(table, self.tree.references)])
         return units
 
-    def _may(self, database: Database, table: str, numbers: "array[int]") -> bool:
-        rows = sum(self.tree.count(database, table, list(chunk)) for chunk in _chunks(numbers))
-        ((total,),) = database.all(f'select count(*) from "{table}"')  # noqa: S608 - a name of the catalog
-        database.connection.commit()
-        self.tally.say(table, examined=rows, left=rows)
-        if is_too_much(self.policy, rows, total):
-            self.tally.keep(table, "more than the policy's confirmed share would go")
-            return False
-        return True
+    def _confirmed(self, database: Database, table: str, numbers: "array[int]") -> bool:
+        """Whether so much of a table may go as hangs on these runs."""
+        if confirms_all(self.policy) or not numbers:
+            return True
+        rows = self._rows(database, table, numbers)
+        with database.patient(self.crew.seconds):
+            ((total,),) = database.all(f'select count(*) from "{table}"')  # noqa: S608 - a name of the catalog
+        return not is_too_much(self.policy, rows, total)
+
+    def _rows(self, database: Database, table: str, numbers: "array[int]") -> int:
+        return sum(self.tree.count(database, table, list(chunk)) for chunk in _chunks(numbers))
 
     def _units(self, numbers: "array[int]", table: str, going: Sequence[str]) -> list[Callable[[Hand], None]]:
         return [partial(self._delete, numbers=chunk, table=table, going=going) for chunk in _chunks(numbers)]

@@ -55,8 +55,7 @@ class Slices:
 
     def count(self, database: Database, seconds: float) -> Counted:
         """Look at the whole table, once, for at most so long."""
-        with database.transaction():
-            database.do("select set_config('statement_timeout', %s, true)", f"{max(1, int(seconds * 1000))}ms")
+        with database.patient(seconds):
             old, values = self._old()
             may, also = self._may_go()
             ((total, aged, going),) = database.all(

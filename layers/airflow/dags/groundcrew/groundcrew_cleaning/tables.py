@@ -74,6 +74,11 @@ class Exports:
         return f'coalesce({alias}."{window["column"]}" >= %s::timestamptz, true)', (window["until"],)
 
 
+def confirms_all(policy: Mapping[str, Any]) -> bool:
+    """Whether whole tables may go, so that nobody need count."""
+    return float(policy.get("confirm", 0.5)) >= 1
+
+
 def is_too_much(policy: Mapping[str, Any], going: int, total: int) -> bool:
     """Whether more of a table's rows would go than the policy confirms."""
     return total >= 1000 and going > total * float(policy.get("confirm", 0.5))

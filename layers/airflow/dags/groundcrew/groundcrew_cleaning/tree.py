@@ -68,12 +68,12 @@ class Tree:
 
     def count(self, database: Database, table: str, runs: Sequence[int]) -> int:
         """How many rows of a table hang on these runs."""
-        (way,) = [one for one in self.ways(table) if one.parent == "task_instance"] or self.ways("task_instance")
-        ((rows,),) = database.all(
-            f'select count(*) from dag_run r join task_instance p on {_OF_RUN} join "{table}" t on '  # noqa: S608
-            f"{way.joins('t', 'p') if table != 'task_instance' else 't.ctid = p.ctid'} where r.id = any(%s)",
-            list(runs),
-        )
+        ways = {one.parent: one for one in self.ways(table)}
+        if "task_instance" in ways:
+            joined = f'join task_instance p on {_OF_RUN} join "{table}" t on {ways["task_instance"].joins("t", "p")}'
+        else:
+            joined = f'join "{table}" t on {ways["dag_run"].joins("t", "r")}'
+        ((rows,),) = database.all(f"select count(*) from dag_run r {joined} where r.id = any(%s)", list(runs))  # noqa: S608
         database.connection.commit()
         return int(rows)
 
@@ -117,7 +117,9 @@ class Tree:
         into = f"insert into {_chosen(table)} select {names}t.ctid"
         if table == "dag_run":
             database.do(
-                f"{into}, t.id, {lacks} from dag_run t where t.id = any(%s) and t.state in %s for update skip locked",
+                # What goes ended a day ago at least; what was cleared since it was chosen, and ended again, did not.
+                f"{into}, t.id, {lacks} from dag_run t where t.id = any(%s) and t.state in %s"
+                " and greatest(t.start_date, t.end_date) < now() - interval '1 day' for update skip locked",
                 *values, list(runs), FINISHED,
             )  # fmt: skip
             return
