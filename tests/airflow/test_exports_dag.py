@@ -70,7 +70,7 @@ def test_it_can_be_started_at_once_and_nothing_beside_it_is_taken_for_a_dag(here
 
 
 @pytest.mark.parametrize("version", OF_2)
-def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_path: Path) -> None:
+def test_parsing_imports_nothing_that_only_a_run_needs(version: str, tmp_path: Path) -> None:
     require(version)
     folder = exporting.ship(tmp_path / "dags")
     (tmp_path / "tmp").mkdir()
@@ -79,8 +79,8 @@ def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_
         "import json, sys; from airflow.models.dagbag import DagBag; before = set(sys.modules);"
         "bag = DagBag(sys.argv[1], include_examples=False);"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
-        "ours = sorted(new & {'botocore', 'boto3', 'groundcrew_metadata'});"
-        "print(json.dumps([list(bag.dags), bag.import_errors, ours]))"
+        "ours = sorted(new & {'botocore', 'boto3', 'groundcrew_cleaning', 'groundcrew_metadata'});"
+        "print(json.dumps([sorted(bag.dags), bag.import_errors, ours]))"
     )
     done = subprocess.run(
         [str(place.airflow.with_name("python")), "-c", code, str(folder)],
@@ -90,4 +90,4 @@ def test_parsing_it_imports_nothing_that_only_an_export_needs(version: str, tmp_
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [["groundcrew_export"], {}, []]
+    assert json.loads(done.stdout.splitlines()[-1]) == [["groundcrew_cleanup", "groundcrew_export"], {}, []]
