@@ -135,12 +135,12 @@ def test_what_breaks_off_is_reported_and_fails(here: Here) -> None:
 def test_killed_in_the_middle_the_next_one_finishes(here: Here) -> None:
     past.fill(here.airflow, 90)
     eager = {**POLICY, "confirm": 1}
-    killed = ordered(here, policy=eager | {"lock_timeout_seconds": 60})
+    killed = ordered(here, policy=eager | {"lock_timeout_seconds": 60, "rows_per_transaction": 20})
     run_id = f"groundcrew__{killed['cleanup_id']}"
     working = "select pid from task_instance where dag_id = 'groundcrew_cleanup' and run_id = :'run' and pid > 0"
     waiting = "select 1 n from pg_stat_activity where wait_event_type = 'Lock' and query like '%for update%'"
     ours = "select 1 n from pg_locks where locktype = 'advisory' and objid::bigint = 4077211907"
-    with held(here, "begin; select 1 from dag_run where run_id = 'scheduled__past-60' for update"):
+    with held(here, "begin; select 1 from task_instance where run_id = 'scheduled__past-60' for update"):
         here.start(DAG_ID, run_id, killed)
         eventually(lambda: here.airflow.sql(waiting))
         (found,) = here.airflow.sql(working, run=run_id)
