@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -457,3 +458,51 @@ def test_no_time_deletes_nothing_and_says_so(conninfo: str) -> None:
     said = clean(conninfo, {**ALL, "days": {"default": 1}}, seconds=0)
     assert not said["converged"]
     assert rows(conninfo) == before
+
+
+_MANY = """
+insert into dag_run
+    (id, dag_id, run_id, run_type, state, execution_date, start_date, end_date, updated_at, external_trigger)
+select 100000 + n, 'many', 'run' || n, 'manual', 'success', moment, moment, moment, moment, false
+from generate_series(1, 1000) n
+     cross join lateral (select now() - interval '1 second' * n - interval '90 days' * (n > 900)::int as moment) a;
+insert into task_instance (task_id, dag_id, run_id, state, start_date, end_date, updated_at, pool, pool_slots)
+select 'work', dag_id, run_id, 'success', start_date, end_date, end_date, 'default_pool', 1
+from dag_run where dag_id = 'many';
+insert into xcom (dag_run_id, task_id, key, dag_id, run_id, value, timestamp)
+select id, 'work', 'key' || k, dag_id, run_id, '1', end_date from dag_run, generate_series(1, 20) k
+where dag_id = 'many' and end_date < now() - interval '80 days'
+"""
+
+
+def test_what_hangs_on_runs_is_confirmed_too(conninfo: str) -> None:
+    fill(conninfo, 1)
+    query(conninfo, _MANY)
+    kept = {"days": {"default": 60}, "export_required": False}
+    said = clean(conninfo, kept)
+    assert "confirmed share" in said["tables"]["xcom"]["kept"]
+    assert "too much of xcom" in said["tables"]["dag_run"]["kept"]
+    assert said["tables"]["xcom"]["deleted"] == said["tables"]["dag_run"]["deleted"] == 0
+    assert not said["converged"]
+    done = clean(conninfo, {**kept, "confirm": 1})
+    assert done["tables"]["xcom"]["deleted"] >= 2000
+
+
+def test_a_run_that_was_cleared_and_ended_again_stays(conninfo: str, tmp_path: Path) -> None:
+    fill(conninfo, 1)
+    query(conninfo, _MANY)
+    # It is chosen before, and ends again before it is locked: as if all runs had been looked at much earlier.
+    source = tmp_path / "source"
+    shutil.copytree(SOURCE, source)
+    file = source / "groundcrew_cleaning/runs.py"
+    text = file.read_text()
+    looked = "        total = len(decided.going)"
+    again = (
+        "        database.do(\"update dag_run set end_date = now() where dag_id = 'many' and run_id = 'run950'\")\n"
+        "        database.connection.commit()\n"
+    )
+    assert looked in text
+    file.write_text(text.replace(looked, again + looked))
+    clean(conninfo, {**ALL, "days": {"default": 60}}, source=source)
+    left = {one["run_id"] for one in rows(conninfo)["dag_run"] if one["dag_id"] == "many"}
+    assert left == {f"run{number}" for number in (*range(1, 901), 950)}
