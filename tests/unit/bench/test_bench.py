@@ -12,7 +12,7 @@ from bench.results import FILE, Figure, NotMeasured, figure, kept, merged, read,
 from bench.world import World, world
 
 BARE = "def handler(event, context):\n    return event\n"
-SLOW = "import time\ntime.sleep(0.2)\n" + BARE
+SLOW = "import time\ntime.sleep(0.6)\n" + BARE
 CALLING = (
     "import boto3\n\n\ndef handler(event, context):\n"
     "    return boto3.client('ssm').get_parameter(Name='/groundcrew/endpoints/default')['Parameter']['Value']\n"
