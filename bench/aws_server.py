@@ -1,7 +1,6 @@
 """AWS for a function's process: the model behind a plain HTTP endpoint, without IAM, the same for all who ask."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from botocore.compat import HTTPHeaders
 
 from bench.http_server import Door, Server
 from bench.lambda_process import HUB, REGION
+from groundcrew.events import moment
 from localcloud.inprocess import InProcessAws
 from localcloud.protocol import query, rest_json
 
@@ -98,7 +98,8 @@ def event_message(*events: Mapping[str, Any]) -> dict[str, Any]:
             "body": json.dumps(event),
             "attributes": {
                 "ApproximateReceiveCount": "1",
-                "SentTimestamp": str(int(time.time() * 1000)),
+                # By the clock of the cloud that its events are of.
+                "SentTimestamp": str(int(moment(event.get("time")).timestamp() * 1000)),
                 "SenderId": "AIDAIENQZJOLO23YVJ4VO",
                 "ApproximateFirstReceiveTimestamp": "1545082649185",
             },
