@@ -40,8 +40,9 @@ _PAST = """
 insert into dag_run
     (dag_id, run_id, run_type, state, execution_date, data_interval_start, data_interval_end, start_date, end_date,
      updated_at, external_trigger)
-select dag, 'scheduled__old-' || :'batch' || '-' || n, 'scheduled', 'success', moment, moment, moment, moment, moment,
-       moment, false
+select dag, 'scheduled__old-' || :'batch' || '-' || n,
+       case dag when 'by_dataset' then 'dataset_triggered' else 'scheduled' end,
+       'success', moment, moment, moment, moment, moment, moment, false
 from generate_series(1, 200) n
      cross join lateral (select now() - interval '1 hour' * (1000 + n) - interval '1 second' * :'batch'::int moment) a
      cross join unnest(string_to_array(:'dags', ' ')) d (dag);
