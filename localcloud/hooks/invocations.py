@@ -152,7 +152,9 @@ def install(cloud: Cloud) -> None:
     lambda_svc._create_esm = _checked_mapping(lambda_svc._create_esm)
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
     handlers["create"] = _checked_mapping_resource(handlers["create"])
-    lambda_svc._emit_lambda_logs = _emit_logs(lambda_svc._emit_lambda_logs)
+    logs = threading.Lock()  # invocations write streams in threads of theirs, while readers walk through them
+    lambda_svc._emit_lambda_logs = _emit_logs(lambda_svc._emit_lambda_logs, logs)
+    cloudwatch_logs.handle_request = _one_at_a_time(cloudwatch_logs.handle_request, logs)
     lambda_svc._execute_function = _measured(lambda_svc._execute_function, lambda_svc._emit_lambda_metrics)
     lambda_svc._emit_lambda_metrics = lambda *_args, **_named: None  # stock counts direct invocations only
 
@@ -216,7 +218,17 @@ def _checked_mapping_resource(stock: Any) -> Any:
     return create
 
 
-def _emit_logs(stock: Any) -> Any:
+def _one_at_a_time(stock: Any, lock: threading.Lock) -> Any:
+    """Answers without ever awaiting, so the lock is held no longer than one answer takes."""
+
+    async def handle_request(*given: Any) -> Any:
+        with lock:
+            return await stock(*given)
+
+    return handle_request
+
+
+def _emit_logs(stock: Any, lock: threading.Lock) -> Any:
     """Logs are written with the function's role, and become metrics where they are in the embedded metric format.
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html#monitoring-cloudwatchlogs-prereqs
@@ -236,7 +248,8 @@ def _emit_logs(stock: Any) -> Any:
             actions.insert(0, ("logs:CreateLogGroup", f"{arn}:log-stream:"))
         if any(identity.role_may(config["Role"], SERVICE, action, resource) for action, resource in actions):
             return
-        stock(function, request_id, text, error, milliseconds, **named)
+        with lock:
+            stock(function, request_id, text, error, milliseconds, **named)
         for line in (text or "").splitlines():
             if '"_aws"' in line:
                 _record_embedded(line)

@@ -34,8 +34,10 @@ QUEUES = (
     "groundcrew-exports",
 )
 
-PATIENCE_SECONDS = 120.0  # real ones; a deadline for a busy machine, not a measure
+PATIENCE_SECONDS = 180.0  # real ones; a deadline for a busy machine, not a measure
 TURN_SECONDS = 1.0  # how far the clock is turned at each look
+STRETCH_SECONDS = 30.0  # real ones, after which it is turned further: an invocation that failed on a busy machine
+FAR_TURN_SECONDS = 5.0  # leaves its message to the queue's visibility timeout, of many minutes
 
 Fact = dict[str, Any]
 
@@ -70,12 +72,34 @@ class Deployed:
         turn: float = TURN_SECONDS,
     ) -> Any:
         """The first true answer of ``check``, while the cloud's clock is turned; fails after so many real seconds."""
-        deadline = time.monotonic() + seconds
+        started = time.monotonic()
         while not (answer := check()):
-            assert time.monotonic() < deadline, f"{what} did not happen in time"
-            self.cloud.advance(turn)
+            waited = time.monotonic() - started
+            assert waited < seconds, f"{what} did not happen in time; {self.pending()}"
+            self.cloud.advance(turn if waited < STRETCH_SECONDS else max(turn, FAR_TURN_SECONDS))
             time.sleep(0.05)  # the functions live in real time
         return answer
+
+    def pending(self) -> dict[str, Any]:
+        """What an answer may be waiting for: messages, deliveries and invocations that failed."""
+        logs = self.aws.client("logs", HUB)
+        groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+        lines = [
+            (name, line["message"]) for name in groups for line in logs.filter_log_events(logGroupName=name)["events"]
+        ]
+        return {
+            "queues": {queue: counts for queue in QUEUES if any(counts := self._depth(queue))},
+            "deliveries": self.cloud.failures()[-5:],
+            "logged": [line for line in lines if '"level":"ERROR"' in line[1] or "Task timed out" in line[1]][-5:],
+        }
+
+    def _depth(self, queue: str) -> tuple[int, ...]:
+        """Messages that are visible, being worked on, and delayed."""
+        sqs = self.aws.client("sqs", HUB)
+        names = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
+        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        shown = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return tuple(int(shown[name]) for name in names)
 
     def until_status(self, environment: Environment, *statuses: str) -> str:
         """Wait until the environment has one of these statuses."""
@@ -105,16 +129,7 @@ class Deployed:
 
     def until_idle(self) -> None:
         """Wait until no work is waiting or being done."""
-        sqs = self.aws.client("sqs", HUB)
-        urls = [sqs.get_queue_url(QueueName=queue)["QueueUrl"] for queue in QUEUES]
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        names.append("ApproximateNumberOfMessagesDelayed")
-
-        def idle() -> bool:
-            shown = (sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] for url in urls)
-            return not any(int(count) for counts in shown for count in counts.values())
-
-        self.until(idle, "empty queues")
+        self.until(lambda: not any(any(self._depth(queue)) for queue in QUEUES), "empty queues")
 
     def clear(self) -> None:
         """Take away the environments of a test, and see that Groundcrew leaves nothing behind."""
