@@ -1,4 +1,7 @@
-"""DAGs of every type of schedule that Airflow 2 has, a past for each, and what a scheduler may never do to them."""
+"""DAGs of every type of schedule that Airflow has, a past for each, and what a scheduler may never do to them.
+
+Datasets are called assets in Airflow 3, where not every run has a logical date, but each a time from which it may run.
+"""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +13,8 @@ DAGS = ("by_cron", "by_delta", "by_events", "continuous", "by_dataset", "once", 
 _FILE = """
 from datetime import datetime, timedelta
 
-from airflow import DAG, Dataset
-from airflow.operators.empty import EmptyOperator
 from airflow.timetables.events import EventsTimetable
+{imports}
 
 start = datetime.fromisoformat("{start}")
 made = Dataset("s3://made/here")
@@ -36,32 +38,49 @@ for name, schedule in kinds.items():
     with DAG(name, is_paused_upon_creation=False, **schedule) as globals()[name]:
         EmptyOperator(task_id="work", outlets=[made] if name == "by_delta" else [])
 """
+_IMPORTS = {
+    2: "from airflow import DAG, Dataset\nfrom airflow.operators.empty import EmptyOperator",
+    3: "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+    "from airflow.sdk import DAG, Asset as Dataset",
+}
 _PAST = """
 insert into dag_run
-    (dag_id, run_id, run_type, state, execution_date, data_interval_start, data_interval_end, start_date, end_date,
-     updated_at, external_trigger)
+    (dag_id, run_id, run_type, state, {due}, data_interval_start, data_interval_end, start_date, end_date,
+     updated_at, {more})
 select dag, 'scheduled__old-' || :'batch' || '-' || n,
-       case dag when 'by_dataset' then 'dataset_triggered' else 'scheduled' end,
-       'success', moment, moment, moment, moment, moment, moment, false
+       case dag when 'by_dataset' then '{made}_triggered' else 'scheduled' end,
+       'success', moment, moment, moment, moment, moment, moment, {values}
 from generate_series(1, 200) n
      cross join lateral (select now() - interval '1 hour' * (1000 + n) - interval '1 second' * :'batch'::int moment) a
      cross join unnest(string_to_array(:'dags', ' ')) d (dag);
-insert into task_instance (task_id, dag_id, run_id, state, start_date, end_date, updated_at, pool, pool_slots)
-select 'work', dag_id, run_id, 'success', start_date, end_date, end_date, 'default_pool', 1
+insert into task_instance
+    (task_id, dag_id, run_id, state, start_date, end_date, updated_at, pool, pool_slots{of_tasks})
+select 'work', dag_id, run_id, 'success', start_date, end_date, end_date, 'default_pool', 1{their_values}
 from dag_run where run_id like 'scheduled\\_\\_old-' || :'batch' || '-%';
 """
+_WORDS = {
+    2: {
+        "due": "execution_date", "made": "dataset", "more": "external_trigger", "values": "false", "of_tasks": "",
+        "their_values": "",
+    },
+    3: {
+        "due": "run_after", "made": "asset", "more": "logical_date, clear_number, span_status",
+        "values": "moment, 0, 'not_started'", "of_tasks": ", id, map_index, try_number, max_tries, span_status",
+        "their_values": ", gen_random_uuid(), -1, 1, 0, 'not_started'",
+    },
+}  # fmt: skip
 _MADE = "run_id not like 'scheduled\\_\\_old-%'"
 
 
-def put(dags: Path) -> None:
+def put(dags: Path, major: int = 2) -> None:
     """The file with these DAGs, which begin now."""
     start = datetime.now(UTC).replace(microsecond=0)
-    (dags / "schedules.py").write_text(_FILE.format(start=start.isoformat()))
+    (dags / "schedules.py").write_text(_FILE.format(start=start.isoformat(), imports=_IMPORTS[major]))
 
 
 def age(airflow: RunningAirflow, batch: int) -> None:
     """Two hundred old runs of each DAG."""
-    query(airflow.database, _PAST, {"batch": str(batch), "dags": " ".join(DAGS)})
+    query(airflow.database, _PAST.format(**_words(airflow)), {"batch": str(batch), "dags": " ".join(DAGS)})
 
 
 def old(airflow: RunningAirflow) -> int:
@@ -80,7 +99,7 @@ def succeeded(airflow: RunningAirflow) -> dict[str, int]:
 
 def faults(airflow: RunningAirflow) -> list[str]:
     """Runs that are lost, doubled or out of their turn; failed ones, too."""
-    found = []
+    found, made_of = [], _words(airflow)["made"]
     made = {dag: _made(airflow, dag) for dag in DAGS}
     for dag, seconds in (("by_cron", 60), ("by_delta", 10), ("by_events", 15), ("waits_for_its_last", 15)):
         for one, two in zip(made[dag], made[dag][1:], strict=False):
@@ -98,7 +117,7 @@ def faults(airflow: RunningAirflow) -> list[str]:
     )
     # Each event that was made and is not waiting any more was taken by one run.
     taken = airflow.sql(
-        "select e.id from dataset_event e left join dagrun_dataset_event t on t.event_id = e.id"
+        f"select e.id from {made_of}_event e left join dagrun_{made_of}_event t on t.event_id = e.id"
         " group by e.id having count(t.dag_run_id) > 1"
     )
     return found + [f"failed: {row}" for row in failed] + [f"at once: {row}" for row in overlapping + taken]
@@ -106,7 +125,11 @@ def faults(airflow: RunningAirflow) -> list[str]:
 
 def _made(airflow: RunningAirflow, dag: str) -> list[datetime]:
     rows = airflow.sql(
-        f"select execution_date::text at from dag_run where dag_id = :'dag' and {_MADE} order by execution_date",
+        f"select {_words(airflow)['due']}::text at from dag_run where dag_id = :'dag' and {_MADE} order by 1",
         dag=dag,
     )
     return [datetime.fromisoformat(row["at"]) for row in rows]
+
+
+def _words(airflow: RunningAirflow) -> dict[str, str]:
+    return _WORDS[int(airflow.version.partition(".")[0])]

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cleanup import outside
 from cleanup.outside_airflow import Airflow
@@ -42,6 +42,9 @@ class Database:
         _, stdout, stderr = self.commands.run(command)
         return Output(stdout.decode(), stderr.decode())
 
+    def call(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> tuple[int, Any]:
+        return self.rest.call(method, path, query, body)
+
     def sql(self, statements: str, **values: object) -> str:
         return query(self.conninfo, statements, values)
 
@@ -59,23 +62,34 @@ class Database:
         return {table: int(self.sql(f"select count(*) from {table}")) for table in self.tables()}
 
 
+class Live(Protocol):
+    """An Airflow 3 that takes commands and answers REST calls."""
+
+    @property
+    def version(self) -> str: ...
+
+    def cli(self, command: str) -> Output: ...
+
+    def call(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> tuple[int, Any]: ...
+
+
 class Asked(Airflow):
     """The product's way to ask, without AWS in between."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, live: Live) -> None:
+        self._live = live
 
     def _run(self, asked: list[str]) -> Output:
-        return self._database.cli(" ".join(asked))
+        return self._live.cli(" ".join(asked))
 
     def _rest(self, method: str, path: str, **asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        status, body = self._database.rest.call(method, path, asked.get("query", {}), asked.get("body"))
+        status, body = self._live.call(method, path, asked.get("query", {}), asked.get("body"))
         assert status == 200, (status, body)
         return dict(body)
 
 
 def clean(
-    database: Database,
+    live: Live,
     policy: Policy,
     covered: Mapping[str, Covered],
     now: datetime,
@@ -84,7 +98,7 @@ def clean(
     most: int = 2_000,
 ) -> outside.Work:
     """The whole clean-up, step by step, its state written and read in between as the state machine does it."""
-    can, airflow = can or capability(database.version), Asked(database)
+    can, airflow = can or capability(live.version), Asked(live)
     work = outside.begin(airflow, policy, can, covered, now)
     for _ in range(most):
         work = outside.Work.read(json.loads(json.dumps(work.as_state())))
