@@ -20,7 +20,7 @@ from tests.airflow import generator, schemas
 from tests.airflow.cleaning.inside_past import CELERY, NOW, Past
 from tests.airflow.cleaning.inside_past import fill as fill_with
 from tests.airflow.cleaning.inside_specification import AGE, OF_RUNS, Rows, Specification
-from tests.airflow.conftest import require
+from tests.airflow.conftest import LIVE, require
 from tests.conftest import Figure
 
 pytestmark = pytest.mark.xdist_group("cleanup-inside")
@@ -41,17 +41,22 @@ select format('alter table %I owner to ordinary', tablename) from pg_tables wher
 
 @pytest.fixture(scope="module")
 def databases() -> Iterator[dict[str, str]]:
-    """Of 2.10.3 the database that it has migrated itself; of 2.7.2 its tables and keys, which are less forgiving.
+    """Of 2.10.3 the database that it has migrated itself; of 2.7.2 its tables and keys, which are less forgiving, or
+    the one that it has migrated, where that is one of the versions that are tested.
 
     Both belong to somebody who may not tell PostgreSQL to look away, as ``postgres`` may.
     """
     require(REAL)
-    with schemas.migrated(REAL) as postgres:
-        old = postgres.conninfo.replace("dbname=airflow", "dbname=old")
-        query(postgres.conninfo, "create database old")
-        schemas.create(old, "2.7.2")
-        query(old, "insert into alembic_version values ('405de8318b3a')")
-        found = {REAL: postgres.conninfo, "2.7.2": old}
+    with contextlib.ExitStack() as last:
+        real = last.enter_context(schemas.migrated(REAL)).conninfo
+        if "2.7.2" in LIVE:
+            old = last.enter_context(schemas.migrated("2.7.2")).conninfo
+        else:
+            old = real.replace("dbname=airflow", "dbname=old")
+            query(real, "create database old")
+            schemas.create(old, "2.7.2")
+            query(old, "insert into alembic_version values ('405de8318b3a')")
+        found = {REAL: real, "2.7.2": old}
         for one in found.values():
             query(one, CELERY)
             query(one, ORDINARY)
