@@ -13,7 +13,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,19 @@ VERSION = "2.10.3"
 RUNS = 20_000
 """A tenth of ten million rows, 92.5 % of them older than 30 days."""
 
+KEPT = {"default": 30}
+_OF_RUN = "r.dag_id = t.dag_id and r.run_id = t.run_id and r.end_date < :'before'"
+BARE = {
+    "dag_run": "delete from dag_run where end_date < :'before'",
+    "job": "delete from job where latest_heartbeat < :'before'",
+    "log": "delete from log where dttm < :'before'",
+    "rendered_task_instance_fields": f"delete from rendered_task_instance_fields t using dag_run r where {_OF_RUN}",
+    "task_instance": f"delete from task_instance t using dag_run r where {_OF_RUN}",
+    "xcom": f"delete from xcom t using dag_run r where {_OF_RUN}",
+}
+"""What PostgreSQL takes at least: one statement, which others wait for. With a run or a task instance goes what hangs
+on it, as the foreign keys say.
+"""
 IDLE_SECONDS, READY_SECONDS = 5, 60.0
 INSIDE = Path(__file__).parent / "inside"
 SHIPPED = installed.ROOT / "layers/airflow/dags/groundcrew"
@@ -59,14 +72,29 @@ class Bench:
             text=True,
         )
 
-    def ours(self, connections: int, *, ordinary: bool = True) -> dict[str, Any]:
+    def cleaning(self, conninfo: str, connections: int, days: dict[str, Any]) -> "subprocess.Popen[str]":
+        """Start a clean-up."""
+        return self.start("cleaning.py", conninfo, str(connections), json.dumps(days))
+
+    def ours(self, connections: int, *, ordinary: bool = True, days: dict[str, Any] | None = None) -> dict[str, Any]:
         """What a clean-up says of itself, if that is so."""
         conninfo = self.copy(ordinary=ordinary)
         rows = self._rows(conninfo)
-        said: dict[str, Any] = json.loads(self._finished(self.start("cleaning.py", conninfo, str(connections))))
+        said: dict[str, Any] = json.loads(self._finished(self.cleaning(conninfo, connections, days or KEPT)))
         if not said["converged"] or said["rows"] != rows - self._rows(conninfo):
             raise NotMeasured(f"the clean-up has left something, or reports what is not so: {said}")
         return said
+
+    def share(self, name: str, before: datetime) -> Figure:
+        """How fast a table's old rows go by a clean-up with one connection, of how fast they go by one statement."""
+        conninfo = self.copy()
+        rows, began = self._rows(conninfo), time.perf_counter()
+        query(conninfo, BARE[name], {"before": before.isoformat()})
+        seconds = time.perf_counter() - began
+        rows -= self._rows(conninfo)
+        said = self.ours(1, days={"default": 3650, "tables": {name: KEPT["default"]}})
+        share = said["rows"] / said["seconds"] / (rows / seconds)
+        return figure(f"cleanup.share_of_bare_delete_{name}", [share], "share", f"{rows} rows in {seconds:.1f} s")
 
     def theirs(self, before: datetime) -> dict[str, float]:
         """``db clean``, in a fork of a process that has imported Airflow."""
@@ -138,12 +166,14 @@ def measure(runs: int = RUNS) -> list[Figure]:
         folder = Path(last.enter_context(tempfile.TemporaryDirectory(prefix="groundcrew-bench-")))
         bench = Bench(last.enter_context(schemas.migrated(VERSION)), folder)
         fill(bench.postgres.conninfo, runs, now)
-        theirs = bench.theirs(datetime.fromtimestamp(now.timestamp() - 30 * 86_400, UTC))
+        before = now - timedelta(days=KEPT["default"])
+        theirs = bench.theirs(before)
         one, two = bench.ours(1), bench.ours(2)
         privileged = bench.ours(1, ordinary=False)
         conninfo = bench.copy()
         idle = bench.p99(conninfo)
-        with_us = bench.p99(conninfo, bench.start("cleaning.py", conninfo, "1"))
+        with_us = bench.p99(conninfo, bench.cleaning(conninfo, 1, KEPT))
+        shares = [bench.share(name, before) for name in BARE]
     speeds = [said["rows"] / said["seconds"] for said in (theirs, one, two, privileged)]
     size = f"airflow db clean --skip-archive: {theirs['rows']} rows in {theirs['seconds']:.1f} s, at {runs} runs"
     longest = max(said["longest"] for said in (one, two, privileged))
@@ -156,6 +186,7 @@ def measure(runs: int = RUNS) -> list[Figure]:
         figure("cleanup.inside_memory_growth", [one["memory"]], "MB", f"from the start; {runs} runs", 30),
         figure("cleanup.inside_p99_idle", [idle], "ms", "bench/inside/scheduling.py alone"),
         figure("cleanup.inside_p99_ratio", [with_us / idle], "times idle", "during a clean-up, one connection", 2.0),
+        *shares,
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Runs in Airflow's own environment: cleans a database, and prints one line of JSON.
 
-``cleaning.py CONNINFO CONNECTIONS``: seconds without VACUUM, rows deleted, the longest transaction, MB of memory more
-than before, whether nothing is left.
+``cleaning.py CONNINFO CONNECTIONS DAYS``: seconds without VACUUM, rows deleted, the longest transaction, MB of memory
+more than before, whether nothing is left. DAYS is that part of a policy.
 """
 
 import json
@@ -14,7 +14,7 @@ import psycopg2  # type: ignore[import-untyped, unused-ignore]
 from groundcrew_cleaning.act import Cleaning
 from groundcrew_cleaning.database import Database
 
-POLICY = {"days": {"default": 30}, "export_required": False, "confirm": 1, "statement_timeout_seconds": 300}
+POLICY = {"export_required": False, "confirm": 1, "statement_timeout_seconds": 300}
 
 vacuumed = [0.0]
 vacuum = Database.vacuum
@@ -29,7 +29,8 @@ def timed(database: Database, table: str, seconds: float) -> None:
 
 Database.vacuum = timed  # type: ignore[assignment, method-assign]
 connections = [psycopg2.connect(sys.argv[1]) for _ in range(int(sys.argv[2]))]
-cleaning = Cleaning(connections[0], POLICY, {}, 3600, connections[1] if len(connections) > 1 else None)
+policy = {**POLICY, "days": json.loads(sys.argv[3])}
+cleaning = Cleaning(connections[0], policy, {}, 3600, connections[1] if len(connections) > 1 else None)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
 converged = cleaning.run(deletes=True)

@@ -28,6 +28,7 @@ from groundcrew.events import (
 from groundcrew.jobs import asked_name, job_id
 from groundcrew.observability import count, logger, measure_hours, observed
 from groundcrew.settings import Settings, settings
+from groundcrew.shipping import withdraw
 from groundcrew.work import LookAgain, keeping, work_through
 
 KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
@@ -57,6 +58,8 @@ def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Ro
         environment = airflow.get_environment(roles, ref)
         name = _policy_name(environment, asked=asked)
         if name is None:
+            if environment.policy_name("cleanup") == "off" and environment.status in READY and config.acts:
+                withdraw(environment, roles, "cleanup")
             return None
         if environment.status not in READY:
             logger.info("not ready", status=environment.status)

@@ -30,7 +30,7 @@ from groundcrew.events import (
 from groundcrew.jobs import asked_name, digest, job_id
 from groundcrew.observability import count, logger, measure, observed
 from groundcrew.settings import Settings, settings
-from groundcrew.shipping import Shipping
+from groundcrew.shipping import withdraw
 from groundcrew.work import LookAgain, keeping, work_through
 
 KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
@@ -55,7 +55,7 @@ def _work(envelope: Envelope, config: Settings, more: ExportSettings, roles: Rol
         name = _policy_name(environment, asked=asked)
         if name is None:
             if environment.policy_name("exports") == "off" and environment.status in READY and config.acts:
-                _withdraw(environment, roles)
+                withdraw(environment, roles, "exports")
             return None
         parameter = f"/groundcrew/exports/{name}"
         policy = Policy.read(parameters.document(parameter, config.region), parameter)
@@ -94,12 +94,6 @@ def _policy_name(environment: Environment, *, asked: bool) -> str | None:
         cause="NoPolicy",
         remedy="Tag the environment groundcrew:exports=<name of a policy>.",
     )
-
-
-def _withdraw(environment: Environment, roles: Roles) -> None:
-    """The tag says ``off``: what was shipped into the environment goes."""
-    done = Shipping(roles, environment, "exports").remove()
-    logger.info("withdrawn", removed=len(done.remove), reason=done.reason)
 
 
 def _asked(envelope: Envelope, ref: EnvironmentRef, policy: str) -> Order:

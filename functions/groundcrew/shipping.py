@@ -15,6 +15,7 @@ from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
 from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import PermanentError
+from groundcrew.observability import logger
 
 SOURCE = Path(__file__).resolve().parents[1] / "shipped_dags"
 """What the build copies from ``layers/airflow/dags/groundcrew``."""
@@ -145,7 +146,7 @@ class Shipping:
         return todo
 
     def remove(self) -> Plan:
-        """Have nothing of this part there; what was done."""
+        """Have nothing of this part there; what was done. Raises what ``ship`` raises."""
         shipped = self._index(self._part)
         if not shipped.files:
             return plan(Index(), shipped, Index())
@@ -179,6 +180,12 @@ class Shipping:
         """All its versions: the shipper may not hide what it does not delete."""
         for version in self._bucket.versions(key):
             self._bucket.delete(key, version.version)
+
+
+def withdraw(environment: Environment, roles: Roles, part: str) -> None:
+    """Take back what a part has shipped, now that the environment's tag says ``off``; raises what ``remove`` raises."""
+    done = Shipping(roles, environment, part).remove()
+    logger.info("withdrawn", part=part, removed=len(done.remove), reason=done.reason)
 
 
 def _type(path: str) -> str:

@@ -116,3 +116,23 @@ def test_a_run_that_may_not_report_has_failed(real: Real) -> None:
     assert (said["cause"], said["tables"]) == ("NoReport", {})
     folder = f"extracts/{SPOKE}/{REGION}/{real.environment.name}/{said['cleanup_id']}/"
     assert real.objects(folder) == {}
+
+
+def test_with_the_tags_off_what_was_shipped_goes(real: Real) -> None:
+    mwaa, s3 = (real.deployed.aws.client(service, SPOKE) for service in ("mwaa", "s3"))
+
+    def shipped() -> set[str]:
+        listed = s3.list_object_versions(Bucket=real.bucket, Prefix="dags/groundcrew/")
+        return {version["Key"] for version in listed.get("Versions", ())}
+
+    assert {"dags/groundcrew/groundcrew_cleanup.py", "dags/groundcrew/groundcrew_export.py"} <= shipped()
+
+    def withdraw(part: str) -> None:
+        mwaa.tag_resource(ResourceArn=real.environment.arn, Tags={f"groundcrew:{part}": "off"})
+        real.deployed.sweep()
+
+    withdraw("cleanup")
+    real.deployed.until(lambda: "dags/groundcrew/groundcrew_cleanup.py" not in shipped(), "clean-ups withdrawn")
+    assert "dags/groundcrew/groundcrew_export.py" in shipped(), "what exports need stays"
+    withdraw("exports")
+    real.deployed.until(lambda: shipped() == set(), "all withdrawn")

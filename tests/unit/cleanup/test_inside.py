@@ -67,6 +67,16 @@ def clean(hub: Hub, made: Environment, content: Any, **detail: Any) -> dict[str,
     return {"said": said} | found
 
 
+def test_with_the_tag_off_what_was_shipped_goes(hub: Hub) -> None:
+    made = environment(hub)
+    clean(hub, made, {"converged": True, "tables": CLEAN})
+    bucket = hub.stage.aws.objects.buckets[made.setting("SourceBucketArn").rpartition(":")[2]]
+    assert bucket.content("dags/groundcrew/groundcrew_cleanup.py")
+    made.tags["groundcrew:cleanup"] = "off"
+    assert hub.deliver(hub.observed(made))
+    assert [key for key in bucket.keys if bucket.current(key)] == []
+
+
 def test_it_is_shipped_started_once_followed_and_reported(hub: Hub) -> None:
     made = environment(hub)
     found = clean(hub, made, {"tables": CLEAN, "converged": True})
