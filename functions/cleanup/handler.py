@@ -8,7 +8,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from cleanup.converged import hours_behind
 from cleanup.order import FAILED, REQUESTED, Order, period
 from cleanup.policy import Policy
-from cleanup.settings import CleanupSettings, cleanup_settings
 from groundcrew.accept import accepted, swept_policy
 from groundcrew.aws import airflow, bus, machines, parameters
 from groundcrew.aws.objects import Bucket
@@ -27,7 +26,7 @@ from groundcrew.events import (
 )
 from groundcrew.jobs import asked_name, job_id
 from groundcrew.observability import count, logger, measure_hours, observed
-from groundcrew.settings import Settings, settings
+from groundcrew.settings import MetadataSettings, Settings, metadata_settings, settings
 from groundcrew.shipping import withdraw
 from groundcrew.work import LookAgain, keeping, work_through
 
@@ -44,12 +43,12 @@ BUSY_SECONDS = 300
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Work through a batch of events."""
-    config, more = settings(), cleanup_settings()
+    config, more = settings(), metadata_settings()
     roles = Roles(config.partition, config.region, session_name="groundcrew-cleanup")
     return work_through(event, lambda envelope: _work(envelope, config, more, roles), SqsQueue())
 
 
-def _work(envelope: Envelope, config: Settings, more: CleanupSettings, roles: Roles) -> LookAgain | None:
+def _work(envelope: Envelope, config: Settings, more: MetadataSettings, roles: Roles) -> LookAgain | None:
     """Begin what is due. A request that cannot be carried out is announced; the sweep comes back by itself."""
     ref = accepted(envelope, KNOWN, config)
     asked = envelope.source == REQUEST
@@ -122,7 +121,7 @@ def _order(envelope: Envelope, ref: EnvironmentRef, name: str, policy: Policy) -
     )
 
 
-def _measure(policy: Policy, ref: EnvironmentRef, now: datetime, config: Settings, more: CleanupSettings) -> None:
+def _measure(policy: Policy, ref: EnvironmentRef, now: datetime, config: Settings, more: MetadataSettings) -> None:
     """For how long the environment is behind its policy; one that only reports never is."""
     if policy.deletes:
         bucket = Bucket.own(more.bucket, config.account, config.region)

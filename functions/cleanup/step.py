@@ -19,7 +19,6 @@ from cleanup.outside_airflow import Airflow
 from cleanup.outside_plan import require_honourable
 from cleanup.outside_versions import capability
 from cleanup.policy import Policy
-from cleanup.settings import CleanupSettings, cleanup_settings
 from groundcrew import manifests
 from groundcrew.aws import airflow, bus, parameters
 from groundcrew.aws.cli import LONGEST_COMMAND
@@ -31,7 +30,7 @@ from groundcrew.errors import PermanentError, TransientError
 from groundcrew.events import Fact, moment
 from groundcrew.manifests import Covered
 from groundcrew.observability import about, count, logger, observed
-from groundcrew.settings import Settings, settings
+from groundcrew.settings import MetadataSettings, Settings, metadata_settings, settings
 from groundcrew.shipping import place
 
 READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
@@ -63,7 +62,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take one step; the order to come back with."""
     order = Order.read(event["order"])
     about(order.environment, order.correlation_id)
-    step = Step(settings(), cleanup_settings(), order, moment(event.get("now")))
+    step = Step(settings(), metadata_settings(), order, moment(event.get("now")))
     try:
         return step.take(str(event["step"]), event.get("error")).as_state()
     except PermanentError as error:
@@ -76,7 +75,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 class Step:
     """One step of one order."""
 
-    def __init__(self, config: Settings, more: CleanupSettings, order: Order, now: datetime) -> None:
+    def __init__(self, config: Settings, more: MetadataSettings, order: Order, now: datetime) -> None:
         """``now``: when the state machine came to this step; nothing is asked yet."""
         self._now = now
         self._config = config

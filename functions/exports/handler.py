@@ -9,7 +9,6 @@ from exports.ask import REQUESTED, Ask
 from exports.order import FAILED, Order
 from exports.planner import READY, lag, overdue
 from exports.policy import Policy
-from exports.settings import ExportSettings, export_settings
 from groundcrew import manifests
 from groundcrew.accept import accepted, swept_policy
 from groundcrew.aws import airflow, bus, machines, parameters
@@ -29,7 +28,7 @@ from groundcrew.events import (
 )
 from groundcrew.jobs import asked_name, digest, job_id
 from groundcrew.observability import count, logger, measure, observed
-from groundcrew.settings import Settings, settings
+from groundcrew.settings import MetadataSettings, Settings, metadata_settings, settings
 from groundcrew.shipping import withdraw
 from groundcrew.work import LookAgain, keeping, work_through
 
@@ -40,12 +39,12 @@ KNOWN = {(MWAA, STATUS_CHANGE), (FACT, OBSERVED), (REQUEST, REQUESTED)}
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Work through a batch of events."""
-    config, more = settings(), export_settings()
+    config, more = settings(), metadata_settings()
     roles = Roles(config.partition, config.region, session_name="groundcrew-exports")
     return work_through(event, lambda envelope: _work(envelope, config, more, roles), SqsQueue())
 
 
-def _work(envelope: Envelope, config: Settings, more: ExportSettings, roles: Roles) -> LookAgain | None:
+def _work(envelope: Envelope, config: Settings, more: MetadataSettings, roles: Roles) -> LookAgain | None:
     """Begin what is asked for or due. A request that cannot be is announced; the sweep comes back by itself."""
     ref = accepted(envelope, KNOWN, config)
     asked = envelope.source == REQUEST

@@ -20,7 +20,6 @@ from exports.outside_pace import Pace
 from exports.plan import Export, Nothing, Refuse, Wait
 from exports.planner import LOOK_SECONDS, READY, decide
 from exports.policy import Policy
-from exports.settings import ExportSettings, export_settings
 from groundcrew import manifests
 from groundcrew.aws import airflow, bus, parameters
 from groundcrew.aws.locks import Locks
@@ -30,7 +29,7 @@ from groundcrew.environment import Environment
 from groundcrew.errors import NotFound, PermanentError, TransientError
 from groundcrew.events import Fact, moment
 from groundcrew.observability import about, count, logger, observed
-from groundcrew.settings import Settings, settings
+from groundcrew.settings import MetadataSettings, Settings, metadata_settings, settings
 from groundcrew.shipping import Shipping
 from groundcrew.ways.reach import Reach
 
@@ -53,7 +52,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     order = Order.read(event["order"])
     about(order.environment, order.correlation_id)
     config = settings()
-    step = Step(order, config, export_settings(), moment(event.get("now")), int(event.get("redrives") or 0))
+    step = Step(order, config, metadata_settings(), moment(event.get("now")), int(event.get("redrives") or 0))
     with failing(order, config):
         match event["step"]:
             case "plan":
@@ -69,7 +68,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 class Step:
     """One step of one order; ``now`` is when the state machine came to it."""
 
-    def __init__(self, order: Order, config: Settings, more: ExportSettings, now: datetime, redrives: int) -> None:
+    def __init__(self, order: Order, config: Settings, more: MetadataSettings, now: datetime, redrives: int) -> None:
         """Nothing is asked yet."""
         self._order = order
         self._config = config

@@ -18,12 +18,11 @@ from exports.failing import failing
 from exports.order import Order
 from exports.parquet import Writer, Written
 from exports.receipt import Extracted, Part, Receipt
-from exports.settings import export_settings
 from groundcrew.aws.objects import Bucket
 from groundcrew.errors import NotFound, PermanentError
 from groundcrew.events import moment
 from groundcrew.observability import about, logger, observed
-from groundcrew.settings import settings
+from groundcrew.settings import metadata_settings, settings
 
 KIND = "application/vnd.apache.parquet"
 
@@ -38,7 +37,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     about(order.environment, order.correlation_id)
     config = settings()
     with failing(order, config):
-        bucket = Bucket.own(export_settings().bucket, config.account, config.region)
+        bucket = Bucket.own(metadata_settings().bucket, config.account, config.region)
         with tempfile.TemporaryDirectory(prefix="export-") as folder:
             verify(order, bucket, Path(folder), moment(event.get("now")))
     return order.as_state() | {"next": "publish", "seconds": 0}

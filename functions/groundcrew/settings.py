@@ -73,6 +73,33 @@ class Settings:
         return self.mode == "act"
 
 
+@dataclass(frozen=True, slots=True)
+class MetadataSettings:
+    """Of the functions of exports and clean-ups. ``bucket`` is that of the exports; ``machine`` is the ARN of the state
+    machine, empty for the functions that are a part of it; ``locks_table`` is empty for those that send no commands.
+    ``in_vpc``: they may reach private web servers.
+    """
+
+    bucket: str
+    machine: str
+    locks_table: str
+    in_vpc: bool
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the variables ``GROUNDCREW_*``.
+
+        Raises:
+            PermanentError: the bucket is missing.
+        """
+        return cls(
+            bucket=required(env, "GROUNDCREW_EXPORTS_BUCKET")["GROUNDCREW_EXPORTS_BUCKET"],
+            machine=env.get("GROUNDCREW_MACHINE", ""),
+            locks_table=env.get("GROUNDCREW_LOCKS_TABLE", ""),
+            in_vpc=env.get("GROUNDCREW_IN_VPC") == "true",
+        )
+
+
 def required(env: Mapping[str, str], *names: str) -> dict[str, str]:
     """The values of variables.
 
@@ -93,3 +120,9 @@ def _list(value: str) -> tuple[str, ...]:
 def settings() -> Settings:
     """The settings of this function, read at first use."""
     return Settings.from_env(os.environ)
+
+
+@cache
+def metadata_settings() -> MetadataSettings:
+    """Those of this function, read at first use."""
+    return MetadataSettings.from_env(os.environ)

@@ -16,11 +16,10 @@ from unittest import mock
 import yaml
 
 from cleanup.handler import handler as worker
-from cleanup.settings import CleanupSettings
 from cleanup.step import handler as step
 from groundcrew.aws.objects import Bucket
 from groundcrew.events import schema_error, schema_name
-from groundcrew.settings import Settings
+from groundcrew.settings import MetadataSettings, Settings
 from localcloud.inprocess_faults import Killed
 from localcloud.model.airflow import Airflow
 from localcloud.model.environment import Environment
@@ -28,7 +27,7 @@ from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_
 
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-cleanup"
 BUCKET = f"groundcrew-exports-{HUB}-{REGION}"
-MORE = CleanupSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
+MORE = MetadataSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
 STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachines/cleanup.asl.yaml").read_text())["States"]
 MOST_STEPS = 2_000
 POLICY: dict[str, Any] = {
@@ -234,7 +233,7 @@ def open_hub(settings: Settings = SETTINGS) -> Iterator[Hub]:
         clock = stage.aws.clock
         for module in ("handler", "step"):
             undo.enter_context(mock.patch(f"cleanup.{module}.settings", return_value=settings))
-            undo.enter_context(mock.patch(f"cleanup.{module}.cleanup_settings", return_value=MORE))
+            undo.enter_context(mock.patch(f"cleanup.{module}.metadata_settings", return_value=MORE))
         undo.enter_context(mock.patch("groundcrew.aws.locks.time", SimpleNamespace(time=clock.now)))
         stage.aws.switches["mwaa.rest_per_second"] = 0  # time stands still during a step
         stage.aws.objects.bucket(BUCKET, HUB)

@@ -21,11 +21,10 @@ import yaml
 
 from exports.handler import handler as worker
 from exports.inside import DAG
-from exports.settings import ExportSettings
 from exports.step import handler as step
 from exports.verify import handler as verify
 from groundcrew.events import schema_error, schema_name
-from groundcrew.settings import Settings
+from groundcrew.settings import MetadataSettings, Settings
 from groundcrew_metadata import declared
 from localcloud.inprocess_faults import Killed
 from localcloud.model.airflow import Airflow
@@ -35,7 +34,7 @@ from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_
 
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-exports"
 BUCKET = f"groundcrew-exports-{HUB}-{REGION}"
-MORE = ExportSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
+MORE = MetadataSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
 STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachines/exports.asl.yaml").read_text())["States"]
 FUNCTIONS = {"${StepFunctionArn}": step, "${VerifyFunctionArn}": verify}
 MOST_STEPS = 500
@@ -322,7 +321,7 @@ def open_hub(settings: Settings = SETTINGS) -> Iterator[Hub]:
     with open_stage(settings) as stage, ExitStack() as undo:
         for module in ("handler", "step", "verify"):
             undo.enter_context(mock.patch(f"exports.{module}.settings", return_value=settings))
-            undo.enter_context(mock.patch(f"exports.{module}.export_settings", return_value=MORE))
+            undo.enter_context(mock.patch(f"exports.{module}.metadata_settings", return_value=MORE))
         clock = stage.aws.clock
         undo.enter_context(mock.patch("groundcrew.aws.locks.time", SimpleNamespace(time=clock.now)))
         stage.aws.objects.bucket(BUCKET, HUB)
