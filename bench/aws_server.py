@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
@@ -15,12 +15,14 @@ from groundcrew.events import moment
 from localcloud.inprocess import InProcessAws
 from localcloud.protocol import query, rest_json
 
-HYPHENATED = {"events": "eventbridge", "airflow": "mwaa"}
+HYPHENATED = {"airflow": "mwaa", "events": "eventbridge", "states": "sfn"}
 """Services whose signing name is not their hyphenated service id."""
 REST = {"airflow": "mwaa", "codeartifact": "codeartifact"}
 """Services whose requests name their operation by path, by signing name."""
 S3_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 """What is asked of an object."""
+LISTINGS = {"versions": "ListObjectVersions", "list-type": "ListObjectsV2"}
+"""What is asked of a bucket, by the name of the query's parameter."""
 
 
 @contextmanager
@@ -79,9 +81,9 @@ class _Door(Door):
             operation, _ = rest_json.parse(service, self.command, urlsplit(self.path).path, {}, b"")
             return service, operation.name
         if signed == "s3":
-            return "s3", "ListObjectVersions" if "versions" in urlsplit(self.path).query else S3_OPERATIONS[
-                self.command
-            ]
+            asked = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+            listing = next((LISTINGS[name] for name in LISTINGS if name in asked), None)
+            return "s3", listing or S3_OPERATIONS[self.command]
         target = self.headers.get("X-Amz-Target")
         return HYPHENATED.get(signed, signed), target.rsplit(".", 1)[1] if target else query.form(body)["Action"]
 

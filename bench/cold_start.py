@@ -27,13 +27,13 @@ def compare(
     The two take turns, so that whatever else the machine does meets both. One pair runs before, for the disk cache.
 
     Raises:
-        NotMeasured: the two did not make the same calls, so they cannot be compared.
+        NotMeasured: the two did not make the same calls, or answer the same, so they cannot be compared.
     """
     times = []
     for _ in range(1 + pairs):
-        (mine, my_calls), (theirs, their_calls) = (_run(code, world, variables, event) for code in (ours, bare))
-        if my_calls != their_calls:
-            raise NotMeasured(f"{name}: {ours.handler} and {bare.handler} differ: {my_calls} and {their_calls}")
+        (mine, my_work), (theirs, their_work) = (_run(code, world, variables, event) for code in (ours, bare))
+        if my_work != their_work:
+            raise NotMeasured(f"{name}: {ours.handler} and {bare.handler} differ: {my_work} and {their_work}")
         times.append((mine, theirs))
     del times[0]
     against = "bare boto3 handler: same clients, calls and answers"
@@ -46,10 +46,10 @@ def compare(
 
 def _run(
     code: Code, world: World, variables: Mapping[str, str], event: Mapping[str, Any]
-) -> tuple[float, Counter[tuple[str, str]]]:
-    """Seconds, and the calls: operation and account."""
+) -> tuple[float, tuple[Any, Counter[tuple[str, str]]]]:
+    """Seconds, and what was done in them: the answer, and the calls by operation and account."""
     since = len(world.aws.journal)
     with function_process(code, variables) as function:
-        _, answered = function.invoke(event)
+        answer, answered = function.invoke(event)
     made = Counter((entry.operation, entry.attempt.account) for entry in world.aws.journal[since:])
-    return answered - function.started, made
+    return answered - function.started, (answer, made)

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from bench.aws_server import event_message
 from bench.cold_start import compare
 from bench.lambda_process import HUB, REGION, Code, function_process
 from bench.results import Figure, NotMeasured, figure
-from bench.world import SPOKE, Built, World, world
+from bench.world import SPOKE, Built, World, about, world
 from localcloud.inprocess import bucket_name
 from localcloud.inprocess_faults import Kind
 from localcloud.model.environment import Environment
@@ -34,7 +33,7 @@ def _cold_starts(built: Built) -> list[Figure]:
         [environment] = _bound(place, [SPOKE], 1)
         _rotate(built, place, 1)
         place.aws.clock.advance(60)  # an order of the same moment would be the same order
-        looked = _event(place, "Environment Observed", {"environment": _about(environment), "status": "AVAILABLE"})
+        looked = place.fact("Environment Observed", {"environment": about(environment), "status": "AVAILABLE"})
         figures = []
         for name, handler, bare, event in (
             ("look", LOOK, "bare_tokens.look", looked),
@@ -122,19 +121,8 @@ def _hold_the_same(place: World, environments: list[Environment]) -> None:
         raise NotMeasured(f"{len(environments)} environments hold {len(tokens)} tokens")
 
 
-def _about(environment: Environment) -> dict[str, str]:
-    caller = environment.caller
-    return {"account": caller.account, "region": caller.region, "name": environment.name}
-
-
 def _order(place: World) -> dict[str, Any]:
-    return _event(place, "Token Rotation Ordered", {"binding": BINDING})
-
-
-def _event(place: World, detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
-    now = datetime.fromtimestamp(place.aws.clock.now(), UTC)
-    about = {"version": "0", "id": "bench", "source": "groundcrew", "detail-type": detail_type, "account": HUB}
-    return about | {"region": REGION, "resources": [], "time": now.isoformat(), "detail": detail}
+    return place.fact("Token Rotation Ordered", {"binding": BINDING})
 
 
 def _variables(place: World) -> dict[str, str]:

@@ -66,17 +66,27 @@ class World:
     def status_change(self, environment: Environment) -> dict[str, Any]:
         """The message that MWAA's event about an environment becomes."""
         event = json.loads((ROOT / "events/mwaa-environment-status-change.json").read_text())
-        about = {"account": environment.caller.account, "resources": [environment.arn]}
+        whose = {"account": environment.caller.account, "resources": [environment.arn]}
         now = {"time": query.iso(self.aws.clock.now())}
         detail = {"detail": {"name": environment.name, "status": environment.status}}
-        return event_message(event | about | now | detail)
+        return event_message(event | whose | now | detail)
 
     def request(self, environment: Environment, **detail: Any) -> dict[str, Any]:
         """A request about an environment, as a function is invoked with it by hand."""
         event: dict[str, Any] = json.loads((ROOT / "events/endpoint-reconcile-requested.json").read_text())
-        caller = environment.caller
-        about = {"account": caller.account, "region": caller.region, "name": environment.name}
-        return event | {"account": caller.account, "detail": {"environment": about} | detail}
+        return event | {"account": environment.caller.account, "detail": {"environment": about(environment)} | detail}
+
+    def fact(self, detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
+        """What one part says to another on the hub's bus."""
+        now = query.iso(self.aws.clock.now())
+        said = {"version": "0", "id": "bench", "source": "groundcrew", "detail-type": detail_type, "account": HUB}
+        return said | {"region": REGION, "resources": [], "time": now, "detail": detail}
+
+
+def about(environment: Environment) -> dict[str, str]:
+    """How events name it."""
+    caller = environment.caller
+    return {"account": caller.account, "region": caller.region, "name": environment.name}
 
 
 @contextmanager
