@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.cleanup_history import fill
@@ -72,9 +74,9 @@ class Bench:
             text=True,
         )
 
-    def cleaning(self, conninfo: str, connections: int, days: dict[str, Any]) -> "subprocess.Popen[str]":
+    def cleaning(self, conninfo: str, connections: int, days: dict[str, Any], *more: str) -> "subprocess.Popen[str]":
         """Start a clean-up."""
-        return self.start("cleaning.py", conninfo, str(connections), json.dumps(days))
+        return self.start("cleaning.py", conninfo, str(connections), json.dumps(days), *more)
 
     def ours(self, connections: int, *, ordinary: bool = True, days: dict[str, Any] | None = None) -> dict[str, Any]:
         """What a clean-up says of itself, if that is so."""
@@ -128,17 +130,17 @@ class Bench:
         finally:
             process.terminate()
             process.wait()
+            commands.path.unlink(missing_ok=True)
         if code:
             raise NotMeasured((out + error).decode()[-2000:])
         return {"seconds": seconds, "rows": rows - self._rows(conninfo)}
 
-    def p99(self, conninfo: str, meanwhile: "subprocess.Popen[str] | None" = None) -> float:
-        """Of the workload, in ms."""
-        workload = self.start(
-            "scheduling.py", conninfo.replace("user=postgres", "user=ordinary"), str(0 if meanwhile else IDLE_SECONDS)
-        )
-        if meanwhile:
-            self._finished(meanwhile)
+    def p99(self, *, cleans: bool, more: Sequence[str] = ()) -> float:
+        """Of the workload, in ms, alone or during a clean-up with one connection."""
+        conninfo = self.copy()
+        workload = self.start("scheduling.py", conninfo, str(0 if cleans else IDLE_SECONDS))
+        if cleans:
+            self._finished(self.cleaning(conninfo, 1, KEPT, *more))
         return float(self._finished(workload))
 
     def _finished(self, process: "subprocess.Popen[str]") -> str:
@@ -157,38 +159,55 @@ class Bench:
         return self.postgres.conninfo.replace("dbname=airflow", f"dbname={database}")
 
 
-def measure(runs: int = RUNS) -> list[Figure]:
-    """All figures; raises ``NotMeasured`` where Airflow 2 cannot be."""
+def measure(runs: int = RUNS, times: int = 3) -> list[Figure]:
+    """All figures; raises ``NotMeasured`` where Airflow 2 cannot be.
+
+    What is compared takes turns, so many times; with one turn, for a size that takes long, nothing else is measured.
+    """
     if not installed.is_installed(VERSION):
         raise NotMeasured(f"Airflow {VERSION} is not installed: make .tools/airflow-{VERSION}/.ready")
     now = datetime.now(UTC)
+    before = now - timedelta(days=KEPT["default"])
+    found: dict[str, list[dict[str, Any]]] = {"theirs": [], "one": [], "two": [], "privileged": []}
+    idle, during = [], []
     with ExitStack() as last:
         folder = Path(last.enter_context(tempfile.TemporaryDirectory(prefix="groundcrew-bench-")))
         bench = Bench(last.enter_context(schemas.migrated(VERSION)), folder)
         fill(bench.postgres.conninfo, runs, now)
-        before = now - timedelta(days=KEPT["default"])
-        theirs = bench.theirs(before)
-        one, two = bench.ours(1), bench.ours(2)
-        privileged = bench.ours(1, ordinary=False)
-        conninfo = bench.copy()
-        idle = bench.p99(conninfo)
-        with_us = bench.p99(conninfo, bench.cleaning(conninfo, 1, KEPT))
-        shares = [bench.share(name, before) for name in BARE]
-    speeds = [said["rows"] / said["seconds"] for said in (theirs, one, two, privileged)]
-    size = f"airflow db clean --skip-archive: {theirs['rows']} rows in {theirs['seconds']:.1f} s, at {runs} runs"
-    longest = max(said["longest"] for said in (one, two, privileged))
+        for _ in range(times):
+            found["theirs"].append(bench.theirs(before))
+            found["one"].append(bench.ours(1))
+            found["two"].append(bench.ours(2))
+            found["privileged"].append(bench.ours(1, ordinary=False))
+            idle.append(bench.p99(cleans=False))
+            during.append(bench.p99(cleans=True))
+        with_vacuum = [bench.p99(cleans=True, more=["vacuum"])] if times > 1 else []
+        shares = [bench.share(name, before) for name in BARE] if times > 1 else []
+    speeds = {name: [said["rows"] / said["seconds"] for said in all_of] for name, all_of in found.items()}
+    ratios = {
+        name: [ours / theirs for ours, theirs in zip(speeds[name], speeds["theirs"], strict=True)] for name in speeds
+    }
+    seconds = median(said["seconds"] for said in found["theirs"])
+    size = f"airflow db clean --skip-archive: {found['theirs'][0]['rows']} rows in {seconds:.1f} s, at {runs} runs"
+    ours = [*found["one"], *found["two"], *found["privileged"]]
+    longest, memory = (max(said[what] for said in ours) for what in ("longest", "memory"))
+    p99s = [with_us / alone for with_us, alone in zip(during, idle, strict=True)]
     return [
-        figure("cleanup.ratio_vs_db_clean_1_connection", [speeds[1] / speeds[0]], "times", size, 1.0),
-        figure("cleanup.ratio_vs_db_clean_2_connections", [speeds[2] / speeds[0]], "times", size, 1.7),
-        figure("cleanup.ratio_vs_db_clean_1_privileged", [speeds[3] / speeds[0]], "times", size),
-        figure("cleanup.inside_rows_per_second", [speeds[1]], "rows/s", f"one connection; {one['rows']} rows"),
+        figure("cleanup.ratio_vs_db_clean_1_connection", ratios["one"], "times", size, 1.0),
+        figure("cleanup.ratio_vs_db_clean_2_connections", ratios["two"], "times", size, 1.7),
+        figure("cleanup.ratio_vs_db_clean_1_privileged", ratios["privileged"], "times", size),
+        figure("cleanup.inside_rows_per_second", speeds["one"], "rows/s", "one connection"),
         figure("cleanup.inside_longest_transaction", [longest], "s", "theirs: one per table", 0.5),
-        figure("cleanup.inside_memory_growth", [one["memory"]], "MB", f"from the start; {runs} runs", 30),
-        figure("cleanup.inside_p99_idle", [idle], "ms", "bench/inside/scheduling.py alone"),
-        figure("cleanup.inside_p99_ratio", [with_us / idle], "times idle", "during a clean-up, one connection", 2.0),
+        figure("cleanup.inside_memory_growth", [memory], "MB", f"from the start; {runs} runs", 30),
+        figure("cleanup.inside_p99_idle", idle, "ms", "bench/inside/scheduling.py alone"),
+        figure("cleanup.inside_p99_ratio", p99s, "times idle", "while rows are deleted, one connection", 2.0),
+        *(
+            figure("cleanup.inside_p99_ratio_with_vacuum", [value / median(idle)], "times idle", "and VACUUM", 2.0)
+            for value in with_vacuum
+        ),
         *shares,
     ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    print(table(measure(int(sys.argv[1]))))
+    print(table(measure(int(sys.argv[1]), 1)))

@@ -13,6 +13,7 @@ from groundcrew_cleaning import references
 from groundcrew_cleaning.aged import Rows
 from groundcrew_cleaning.crew import Crew, Hand
 from groundcrew_cleaning.database import BusyError, Database, RefusedError
+from groundcrew_cleaning.pace import TARGET_SECONDS
 from groundcrew_cleaning.plan import number
 from groundcrew_cleaning.runs import Runs
 from groundcrew_cleaning.slices import Slices
@@ -68,7 +69,8 @@ class Cleaning:
         if not mine:
             raise RefusedError("another clean-up works on this database")
         most = int(self.policy.get("rows_per_transaction", 50_000))
-        crew = Crew([Hand(database, most) for database in databases], until)
+        seconds = TARGET_SECONDS * len(databases)
+        crew = Crew([Hand(database, most, seconds) for database in databases], until)
         try:
             return self._clean(crew, deletes=deletes)
         except BusyError as error:

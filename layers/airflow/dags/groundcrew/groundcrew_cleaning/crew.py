@@ -10,16 +10,17 @@ from groundcrew_cleaning.pace import Pace
 
 
 class Hand:
-    """A connection, and the paces it has found."""
+    """A connection, and the paces it has found; ``most`` rows and about so many ``seconds`` for a transaction."""
 
-    def __init__(self, database: Database, most: int) -> None:
+    def __init__(self, database: Database, most: int, seconds: float) -> None:
         self.database = database
         self._most = most
+        self._seconds = seconds
         self._paces: dict[str, Pace] = {}
 
     def pace(self, of: str) -> Pace:
         """That of one kind of work."""
-        return self._paces.setdefault(of, Pace(self._most))
+        return self._paces.setdefault(of, Pace(self._most, self._seconds))
 
 
 class Crew:

@@ -35,6 +35,9 @@ class Database:
         # Slices are small and tables are large: what looks cheaper to the planner reads the whole table each time.
         for name in ("enable_hashjoin", "enable_mergejoin", "jit"):
             self.all("select set_config(%s, 'off', false)", name)
+        # One connection is one core, and VACUUM as gentle as PostgreSQL's own: it is Airflow that must not notice.
+        self.all("select set_config('max_parallel_workers_per_gather', '0', false)")
+        self.all("select set_config('vacuum_cost_delay', '2ms', false)")
         self.all("select set_config('TimeZone', 'UTC', false)")
         # Each statement sees what is committed by then, as what follows a lock must.
         self.all("select set_config('default_transaction_isolation', 'read committed', false)")
@@ -116,6 +119,6 @@ class Database:
         self.connection.autocommit = True
         try:
             self.all("select set_config('statement_timeout', %s, false)", f"{max(1, int(seconds))}s")
-            self.do(f'vacuum (analyze, skip_locked) "{table}"')
+            self.do(f'vacuum (analyze, skip_locked, parallel 0) "{table}"')
         finally:
             self.connection.autocommit = False

@@ -1,20 +1,23 @@
 """How many rows a transaction takes, so that it is over soon. Pure."""
 
-TARGET_SECONDS = 0.2
-"""What a transaction should take."""
+TARGET_SECONDS = 0.1
+"""What a transaction should take, for each connection: who allows two wants it over rather than unnoticed."""
 
 
 class Pace:
-    """``size`` is adapted to what the transactions before have taken; ``most``: rows that one may delete."""
+    """``size`` is adapted to what the transactions before have taken; ``most``: rows that one may delete; ``seconds``:
+    what one should take.
+    """
 
-    def __init__(self, most: int, size: int = 500) -> None:
+    def __init__(self, most: int, seconds: float = TARGET_SECONDS, size: int = 500) -> None:
         self._most = most
+        self._seconds = seconds
         self.size = min(size, most)
 
-    def learn(self, asked: int, deleted: int, seconds: float) -> None:
+    def learn(self, asked: int, deleted: int, took: float) -> None:
         """A transaction over ``asked`` things has deleted so many rows; the next is at most twice as large."""
-        if 2 * asked < self.size and seconds < TARGET_SECONDS:
+        if 2 * asked < self.size and took < self._seconds:
             return  # a remainder says little
-        in_time = asked * TARGET_SECONDS / max(seconds, 1e-3)
+        in_time = asked * self._seconds / max(took, 1e-3)
         in_rows = self._most * asked / max(deleted, asked, 1)
         self.size = max(1, int(min(2 * self.size, in_time, in_rows)))
