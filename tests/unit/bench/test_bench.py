@@ -15,8 +15,9 @@ BARE = "def handler(event, context):\n    return event\n"
 SLOW = "import time\ntime.sleep(0.6)\n" + BARE
 CALLING = (
     "import boto3\n\n\ndef handler(event, context):\n"
-    "    return boto3.client('ssm').get_parameter(Name='/groundcrew/endpoints/default')['Parameter']['Value']\n"
+    "    return boto3.client('ssm').get_parameter(Name='/groundcrew/endpoints/default')['Parameter']\n"
 )
+LEAVING = "def handler(event, context):\n    return {'batchItemFailures': [{'itemIdentifier': '1'}]}\n"
 FAILING = "def handler(event, context):\n    raise ValueError('no such luck')\n"
 
 MISSED = figure("endpoints.ratio", [1.3, 1.1, 1.2], "ratio", "bare", 1.15)
@@ -118,6 +119,11 @@ def test_a_slow_handler_misses_the_bar(tmp_path: Path) -> None:
 def test_handlers_with_different_calls_are_not_compared(tmp_path: Path) -> None:
     with world() as place, pytest.raises(NotMeasured, match="ssm:GetParameter"):
         ratio(code(tmp_path, "calling", CALLING), code(tmp_path, "bare", BARE), place)
+
+
+def test_nor_is_one_that_leaves_its_message(tmp_path: Path) -> None:
+    with world() as place, pytest.raises(NotMeasured, match="itemIdentifier"):
+        ratio(code(tmp_path, "leaving", LEAVING), code(tmp_path, "bare", BARE), place)
 
 
 def test_a_failing_handler_has_no_figure(tmp_path: Path) -> None:
