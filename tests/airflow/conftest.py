@@ -19,6 +19,13 @@ from localcloud.airflow.running import RunningAirflow
 LIVE = os.environ.get("LIVE_AIRFLOWS", "2.10.3 3.3.1").split()  # `make test-matrix` sets more
 RUN_SECONDS = 60.0
 
+
+def live(major: str) -> list[Any]:
+    """Those of one major version, as parameters; without any, one that is skipped."""
+    none = pytest.param(f"{major}x", marks=pytest.mark.skip(reason=f"no Airflow {major}x is among LIVE_AIRFLOWS"))
+    return [version for version in LIVE if version.startswith(major)] or [none]
+
+
 Airflows = Callable[[str], RunningAirflow]
 
 

@@ -27,6 +27,7 @@ from tests.airflow.cleaning import bulk
 from tests.airflow.cleaning.history import NOW, ORDER, Run, fill, history
 from tests.airflow.cleaning.specification import Reference, Rows, Specification
 from tests.airflow.cleaning.stage import Database, clean, open_database
+from tests.airflow.conftest import live
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
@@ -45,7 +46,7 @@ EXPORTED = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=VERSIONS or live("3."))
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with open_database(request.param, tmp_path_factory.mktemp(f"cleanup-{request.param}-")) as found:
         yield found

@@ -14,12 +14,12 @@ from groundcrew.aws.cli import Output
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from tests.airflow.cleaning import schedules, stage
 from tests.airflow.cleaning.shipped import OF_2, POLICY, clean, ordered, report, running
-from tests.airflow.conftest import LIVE, eventually, processes_of, require
+from tests.airflow.conftest import eventually, live, processes_of, require
 from tests.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("cleanup-dag")
 
-OF_3 = [version for version in LIVE if version.startswith("3.")]
+OF_3 = live("3.")
 ROUNDS = 4
 PATIENCE = 240.0
 
@@ -52,7 +52,7 @@ class Live:
 
 
 @pytest.fixture(scope="module", params=OF_3)
-def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def cleaned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     require(request.param)
     folder = tmp_path_factory.mktemp("schedules")
     shutil.copytree(SAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__", "broken.py"))
@@ -89,19 +89,19 @@ def test_no_run_is_lost_doubled_or_skipped(here: Here) -> None:
     require_undisturbed(airflow, before, here.logs())
 
 
-def test_nor_by_the_outside_engine(live: Live) -> None:
-    airflow = live.airflow
+def test_nor_by_the_outside_engine(cleaned: Live) -> None:
+    airflow = cleaned.airflow
     before = begun(airflow)
     policy = Policy.read({"mode": "delete", "confirm": 1, "export_required": False, "days": {"default": 30}}, "live")
-    can = capability(live.version)
+    can = capability(cleaned.version)
     can = replace(can, tables={table: can.tables[table] for table in ("dag_run", "task_instance", "log", "xcom")})
     for batch in range(ROUNDS):
         schedules.age(airflow, batch)
         assert schedules.old(airflow) == 200 * len(schedules.DAGS)
-        work = stage.clean(live, policy, {}, datetime.now(UTC), can=can)
+        work = stage.clean(cleaned, policy, {}, datetime.now(UTC), can=can)
         assert not [result for result in work.results if result.get("failed") or result.get("left")], work.results
         assert schedules.old(airflow) == 0
-    require_undisturbed(airflow, before, live.logs())
+    require_undisturbed(airflow, before, cleaned.logs())
 
 
 def test_what_a_clean_up_must_not_do_would_be_seen(here: Here) -> None:

@@ -13,7 +13,7 @@ from localcloud.model.airflow import Airflow
 from localcloud.model.airflow_state import Listed
 from localcloud.model.airflow_v2_lists import LISTS, RUNS
 from tests.airflow.api_server import Served, serving
-from tests.airflow.conftest import LIVE
+from tests.airflow.conftest import live
 from tests.airflow.tame import fill_served
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -59,7 +59,7 @@ def without_cursors(answer: tuple[int, Any]) -> tuple[int, Any]:
     return status, {**body, **named}
 
 
-@pytest.fixture(scope="module", params=[version for version in LIVE if version.startswith("3.")])
+@pytest.fixture(scope="module", params=live("3."))
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with serving(request.param) as real:
         fill_served(real.database, request.param, ROWS)

@@ -12,14 +12,14 @@ import pytest
 from groundcrew_metadata import declared
 from localcloud.airflow.settings import Place
 from tests.airflow import database, exporting
-from tests.airflow.conftest import LIVE, eventually, require
+from tests.airflow.conftest import eventually, live, require
 from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, receipt
 from tests.airflow.exporting_dag import STABLE, running, stable
 from tests.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 
-OF_2 = [version for version in LIVE if version.startswith("2.")]
+OF_2 = live("2.")
 
 
 @pytest.fixture(scope="module", params=OF_2)

@@ -16,14 +16,14 @@ from localcloud.airflow.postgres import query
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from tests.airflow import schemas
 from tests.airflow.api_server import Served, serving
-from tests.airflow.conftest import LIVE, eventually, processes_of, require
+from tests.airflow.conftest import eventually, live, processes_of, require
 from tests.airflow.outside import Outside, differences, everything
 from tests.airflow.tame import fill_served
 from tests.conftest import Figure
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
-OF_3 = [version for version in LIVE if version.startswith("3.")]
+OF_3 = live("3.")
 ALL_OF_3 = [version for version in schemas.versions() if version.startswith("3.")]
 ROWS = 250
 WINDOWED = ("dag_run", "task_instance", "log", "asset_event")

@@ -13,7 +13,7 @@ from groundcrew_metadata.declaration import Table
 from localcloud.airflow.postgres import query
 from tests.airflow import database, exporting, generator, schemas
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import LIVE, eventually, require
+from tests.airflow.conftest import eventually, live, require
 from tests.airflow.exporting import Engine
 from tests.airflow.exporting_dag import DEADLINE, STABLE, running, stable
 from tests.airflow.here import Here
@@ -23,7 +23,7 @@ from tests.unit.exports.hub import open_hub
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 
-OF_2 = [version for version in LIVE if version.startswith("2.")]
+OF_2 = live("2.")
 ROWS = 120
 EXPORTS = 10
 WHOLE = {"from": None, "until": None}

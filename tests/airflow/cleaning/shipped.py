@@ -13,11 +13,11 @@ from typing import Any
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from tests.airflow import exporting
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import LIVE, processes_of, require
+from tests.airflow.conftest import live, processes_of, require
 from tests.airflow.exporting import PLACE, credentials
 from tests.airflow.here import Here
 
-OF_2 = [version for version in LIVE if version.startswith("2.")]
+OF_2 = live("2.")
 DAG_ID = "groundcrew_cleanup"
 POLICY = {"days": {"default": 30}, "export_required": False}
 numbers = count()
