@@ -77,6 +77,22 @@ def test_with_the_tag_off_what_was_shipped_goes(hub: Hub) -> None:
     assert [key for key in bucket.keys if bucket.current(key)] == []
 
 
+@pytest.mark.parametrize("action", ["sts:AssumeRole", "s3:ListObjectVersions", "s3:DeleteObject"])
+@pytest.mark.parametrize("kind", [Kind.DENIED, Kind.THROTTLED, Kind.TIMED_OUT_AFTER])
+def test_what_cannot_be_taken_back_now_goes_the_next_time(hub: Hub, kind: Kind, action: str) -> None:
+    made = environment(hub)
+    clean(hub, made, {"converged": True, "tables": CLEAN})
+    bucket = hub.stage.aws.objects.buckets[made.setting("SourceBucketArn").rpartition(":")[2]]
+    made.tags["groundcrew:cleanup"] = "off"
+    hub.stage.aws.faults.add(kind, action, nth=None)
+    assert hub.deliver(hub.observed(made)) is (kind is Kind.DENIED)
+    hub.stage.aws.faults.clear()
+    assert hub.facts() == []
+    for _ in range(2):  # an event may come twice
+        assert hub.deliver(hub.observed(made))
+        assert [key for key in bucket.keys if bucket.current(key)] == []
+
+
 def test_it_is_shipped_started_once_followed_and_reported(hub: Hub) -> None:
     made = environment(hub)
     found = clean(hub, made, {"tables": CLEAN, "converged": True})
