@@ -3,16 +3,19 @@
 TARGET_SECONDS = 0.1
 """What a transaction should take, for each connection: who allows two wants it over rather than unnoticed."""
 
+FIRST_SIZE = 500
+"""Before anything is known."""
+
 
 class Pace:
     """``size`` is adapted to what the transactions before have taken; ``most``: rows that one may delete; ``seconds``:
     what one should take.
     """
 
-    def __init__(self, most: int, seconds: float = TARGET_SECONDS, size: int = 500) -> None:
+    def __init__(self, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
-        self.size = min(size, most)
+        self.size = min(FIRST_SIZE, most)
 
     def learn(self, asked: int, deleted: int, took: float) -> None:
         """A transaction over ``asked`` things has deleted so many rows; the next is at most twice as large."""
