@@ -29,14 +29,22 @@ class Rest:
         self._authorization = self._authorization or self._authorize()
         return self._send(method, target, body, {"authorization": self._authorization})
 
+    def serves_tasks(self) -> bool:
+        """Whether tasks may begin: those of Airflow 3 ask the web server, and fail when it does not listen yet.
+
+        The first to ask waits until Airflow has built that API (3 to 5 s), and so does everybody else.
+        """
+        try:
+            return not self._needs_token or self._send("GET", "/execution/health", None, {})[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
     def is_healthy(self) -> bool:
         """Whether the web server answers, and says that all the others have shown signs of life."""
         try:
-            if not self._needs_token:
-                return self._all_healthy("/health", "scheduler")
-            # The first to ask it waits until Airflow has built that API (3 to 5 s), and so does everybody else.
-            self._send("GET", "/execution/health", None, {})
-            return self._all_healthy("/api/v2/monitor/health", "scheduler", "dag_processor")
+            if self._needs_token:
+                return self._all_healthy("/api/v2/monitor/health", "scheduler", "dag_processor")
+            return self._all_healthy("/health", "scheduler")
         except (OSError, http.client.HTTPException):
             return False
 

@@ -92,5 +92,6 @@ _OF_3 = {
     "API_AUTH__JWT_SECRET": _SECRET,
     "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+    "WORKERS__EXECUTION_API_TIMEOUT": "60",  # of a busy machine
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # a worker may see that late that its task has ended
 }

@@ -107,10 +107,12 @@ class Supervisor:
                 raise NotReady(f"{name} ended with code {code}:\n{processes.tail(self._log(name))}")
         if not self.commands.is_ready:
             return "commands"
+        if major(self.version) > 2 and "dag-processor" not in self.running:
+            self._fork("dag-processor", "dag-processor")
         if "scheduler" not in self.running:
+            if not self.rest_api.serves_tasks():
+                return "web"
             self._fork("scheduler", "scheduler --skip-serve-logs")
-            if major(self.version) > 2:
-                self._fork("dag-processor", "dag-processor")
         if not self.rest_api.is_healthy():
             return "web"
         unseen = sorted(_dag_files(Path(self.order.dags)) - self._seen_files())

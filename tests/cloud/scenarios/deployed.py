@@ -70,13 +70,19 @@ class Deployed:
         what: str = "it",
         seconds: float = PATIENCE_SECONDS,
         turn: float = TURN_SECONDS,
+        pace: float | None = None,
     ) -> Any:
-        """The first true answer of ``check``, while the cloud's clock is turned; fails after so many real seconds."""
-        started = time.monotonic()
+        """The first true answer of ``check``, while the cloud's clock is turned; fails after so many real seconds.
+
+        With a ``pace`` a real second is that many of the cloud's at most: for what a real Airflow does meanwhile.
+        """
+        started = looked = time.monotonic()
         while not (answer := check()):
-            waited = time.monotonic() - started
-            assert waited < seconds, f"{what} did not happen in time; {self.pending()}"
-            self.cloud.advance(turn if waited < STRETCH_SECONDS else max(turn, FAR_TURN_SECONDS))
+            now = time.monotonic()
+            assert now - started < seconds, f"{what} did not happen in time; {self.pending()}"
+            step = turn if now - started < STRETCH_SECONDS else max(turn, FAR_TURN_SECONDS)
+            self.cloud.advance(step if pace is None else min(step, pace * (now - looked)))
+            looked = now
             time.sleep(0.05)  # the functions live in real time
         return answer
 

@@ -19,6 +19,7 @@ from tests.cloud.scenarios.deployed import SPOKE, Deployed
 
 EXPORTS = f"groundcrew-exports-{HUB}-{REGION}"
 PATIENCE = 240.0
+PACE = 6.0  # Groundcrew gives Airflow half an hour to see a new DAG: more of the cloud's time than our patience is
 TRUST = {"Effect": "Allow", "Principal": {"Service": "airflow-env.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
 
@@ -89,7 +90,7 @@ class Real:
             facts = self.deployed.facts(f"{part} Finished") + self.deployed.facts(f"{part} Failed")
             return [fact["detail"] for fact in facts if fact["detail"]["request_id"] == request_id]
 
-        (said,) = self.deployed.until(told, f"the end of {part}", seconds=PATIENCE)
+        (said,) = self.deployed.until(told, f"the end of {part}", seconds=PATIENCE, pace=PACE)
         return dict(said)
 
     def _copy(self) -> None:

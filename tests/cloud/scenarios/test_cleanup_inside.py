@@ -52,7 +52,7 @@ def policy(deployed: Deployed, **changes: Any) -> None:
 def exported(real: Real) -> None:
     """An export that is fresh: Airflow's clock is the real one, and the cloud's may be days ahead of it by now."""
     said = real.ask("Metadata Export")
-    assert "cause" not in said, said
+    assert "cause" not in said, str(said)
     (content,) = real.objects(said["manifest"]).values()
     at = datetime.fromtimestamp(real.deployed.cloud.now(), UTC)
     key = said["manifest"].replace(said["export_id"], f"{at:%Y%m%dT%H%M%SZ}-ffffffff")
@@ -81,7 +81,7 @@ def test_what_is_old_and_exported_goes_out_of_the_real_database(real: Real) -> N
 
     policy(real.deployed)
     said = real.ask("Metadata Cleanup")
-    assert "cause" not in said, said
+    assert "cause" not in said, str(said)
     left = past.left(airflow)
     # What is younger than thirty days, and what has changed.
     assert left == dict.fromkeys(ALL, 2 * (KEPT - 1) + 2)
