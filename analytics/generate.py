@@ -27,17 +27,18 @@ DUCKDB = {
 MANIFEST = {
     "export_id": "string", "policy": "string", "reason": "string", "engine": "string", "airflow_version": "string",
     "snapshot_at": "string", "environment": "struct<account:string,region:string,name:string>",
-    "tables": "map<string,struct<rows:bigint>>",
+    "environment_made_at": "string", "tables": "map<string,struct<rows:bigint>>",
 }  # fmt: skip
 """Of what a manifest says, the columns of the table ``exports``: one line of JSON each."""
 
 DUCKDB_MANIFEST = {
-    "export_id": "varchar", "snapshot_at": "timestamptz",
+    "export_id": "varchar", "snapshot_at": "timestamptz", "environment_made_at": "timestamptz",
     "environment": "struct(account varchar, region varchar, name varchar)", "tables": "map(varchar, json)",
 }  # fmt: skip
 
 EXPORTS = (
-    "select environment.account as account, environment.region as region, environment.name as environment, export_id"
+    "select environment.account as account, environment.region as region, environment.name as environment, export_id,"
+    " tables, {snapshot_at} as moment, {environment_made_at} as made_at from {manifests}"
 )
 
 QUESTIONS = {
@@ -72,11 +73,16 @@ def view(table: Table, source: str, exports: str) -> str:
     """The newest version of each row; of a table that is exported whole, the rows of its newest export, if it has any.
 
     ``exports`` says of each manifest whose export it is and of what moment: what broke off has left rows, and none.
+    Of an environment that was made anew, only exports of the newest one: ids begin again in its new database.
     A mapped task has one instance, of index -1, until it is expanded; then that instance gets the index 0.
     """
     names = ", ".join([f'"{column.name}"' for column in table.columns] + [*ORIGIN, "exported_at"])
     origin = ", ".join(ORIGIN)
-    published = f"{exports} where contains(map_keys(tables), '{table.name}')"
+    last_made = "max(made_at) over (partition by account, region, environment)"
+    published = (
+        f"select * from (select *, {last_made} as last_made_at from ({exports}))\n"
+        f"    where contains(map_keys(tables), '{table.name}') and (made_at = last_made_at or made_at is null)"
+    )
     if table.time is None:
         last = "row_number() over (partition by account, region, environment order by moment desc, export_id desc)"
         last = f"select {origin} from (select {origin}, {last} as newest from (\n    {published}\n  )) where newest = 1"
@@ -89,7 +95,9 @@ def view(table: Table, source: str, exports: str) -> str:
         expanded = 'max(case when "map_index" >= 0 then exported_at end)'
         added.append(f"{expanded} over (partition by {task}) as expanded_at")
         where += ' and ("map_index" >= 0 or expanded_at is null or exported_at > expanded_at)'
-    inner = f"select *, {', '.join(added)}\n  from {source} join (\n    select {origin} from ({published})\n  )"
+    inner = (
+        f"select *, {', '.join(added)}\n  from {source} join (\n    select {origin} from (\n    {published}\n    )\n  )"
+    )
     return f"select {names}\nfrom (\n  {inner} using ({origin})\n)\nwhere {where}"
 
 
@@ -102,6 +110,7 @@ def duckdb() -> str:
     ]
     typed = ", ".join(f"{name}: '{kind}'" for name, kind in DUCKDB_MANIFEST.items())
     manifests = f"read_json(exports || '/manifests/*/*/*/*.json', hive_partitioning = false, columns = {{{typed}}})"
+    exports = EXPORTS.format(snapshot_at="snapshot_at", environment_made_at="environment_made_at", manifests=manifests)
     for table in declared.TABLES.values():
         nulls = [f'null::{DUCKDB[column.kind]} as "{column.name}"' for column in table.columns]
         nulls += [f"null::varchar as {name}" for name in ORIGIN] + ["null::timestamptz as exported_at"]
@@ -110,7 +119,7 @@ def duckdb() -> str:
             f"(select {', '.join(nulls)} where false union all by name"
             f" select * from read_parquet({files}, union_by_name = true, hive_partitioning = false))"
         )
-        macro = view(table, source, f"{EXPORTS}, snapshot_at as moment from {manifests}")
+        macro = view(table, source, exports)
         said.append(f"create or replace macro current_{table.name}(exports) as table\n{macro};")
     return "\n\n".join(said) + "\n"
 
@@ -127,9 +136,10 @@ def template() -> dict[str, Any]:
         },
         "TableExports": _exports(),
     }
+    moments = {name: f"from_iso8601_timestamp({name})" for name in ("snapshot_at", "environment_made_at")}
+    exports = EXPORTS.format(**moments, manifests="exports")
     for table in declared.TABLES.values():
         resources[f"Table{_camel(table.name)}"] = _glue(table)
-        exports = f"{EXPORTS}, from_iso8601_timestamp(snapshot_at) as moment from exports"
         query = f"create or replace view current_{table.name} as\n{view(table, table.name, exports)}"
         resources[f"View{_camel(table.name)}"] = _query(f"view current_{table.name}", query)
     for name, text in QUESTIONS.items():

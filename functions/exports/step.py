@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -204,6 +204,7 @@ class Step:
             "verified": True,
             **order.about,
             "environment": order.environment.as_detail(),
+            "environment_made_at": order.made_at and order.made_at.astimezone(UTC).isoformat(),
             "snapshot_at": verified["snapshot_at"],
             "tables": verified["tables"],
             "covered": {table: one.as_json() for table, one in covered.items()},

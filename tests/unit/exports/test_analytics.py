@@ -124,6 +124,23 @@ def test_a_table_that_never_had_a_row_has_a_view_without_one(reader: Reader) -> 
     assert reader.rows("pool", "slot_pool") == reader.rows("content", "dag_run_note") == []
 
 
+def test_of_an_environment_that_was_made_anew_nothing_older_is_current(
+    environment: Environment, reader: Reader
+) -> None:
+    hub = reader.hub
+    hub.stage.delete(environment)
+    hub.engine.notes.clear()
+    anew = hub.environment()  # of the same name, and its ids begin again
+    hub.note(1, "anew")
+    assert hub.export(anew) == ["Succeed"]
+    assert reader.rows("dag_run_id, content", "dag_run_note") == [(1, "anew")]
+    # Nor what an older one has that the new one's exports do not have.
+    hub.stage.delete(anew)
+    assert hub.export(hub.environment(), tables=["slot_pool"]) == ["Succeed"]
+    assert reader.rows("dag_run_id, content", "dag_run_note") == []
+    assert reader.rows("pool", "slot_pool") == [("default_pool",)]
+
+
 def test_what_was_never_published_is_not_shown(environment: Environment, reader: Reader) -> None:
     hub = reader.hub
     hub.stage.pass_time(3600)
