@@ -1,12 +1,13 @@
 """From an event to a token in its place."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from unittest import mock
 
 import pytest
 
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess_faults import Attempt, Kind
 from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2, Context, status_event
 from tests.unit.tokens.works import HOUR, MINTER, Works, about, open_works, report_only
 from tokens.binding import Binding
@@ -15,6 +16,7 @@ from tokens.rotate import Rotation
 from tokens.token import Token
 
 OWNER = "444455556666"
+PUT_SECRET = "secretsmanager:PutSecretValue"
 
 
 def test_a_new_environment_gets_a_token_that_opens_its_repository(works: Works) -> None:
@@ -342,6 +344,54 @@ def test_an_environment_that_cannot_be_looked_at_is_said_to_fail(works: Works) -
     unbound = works.environment("unbound", binding="")
     assert works.look(works.observed(unbound))
     assert len(works.failures()) == 1
+
+
+def once_before(works: Works, operation: str, change: Callable[[], object]) -> None:
+    """Somebody changes something just before the first call of this kind that comes after a token was put."""
+    done: list[object] = []
+
+    def now(attempt: Attempt) -> bool:
+        puts = [call for call in works.stage.aws.journal if call.operation in ("s3:PutObject", PUT_SECRET)]
+        if attempt.operation == operation and puts and not done:
+            done.append(change())
+        return False
+
+    works.stage.aws.faults.add(Kind.DENIED, "*", where=now)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "key"), [("object", "groundcrew/tokens/data.json"), ("requirements", "dags/codeartifact.txt")]
+)
+def test_an_object_that_somebody_changes_meanwhile_is_no_delivery(works: Works, delivery: str, key: str) -> None:
+    works.bind(delivery=delivery)
+    environment = works.environment()
+    bucket = works.bucket(environment)
+    bucket.versioned = False  # else the version that was put is read
+    host = f"packages-{HUB}.d.codeartifact.{REGION}.amazonaws.com"
+    line = f"--index-url https://aws:somebodys@{host}/pypi/data/simple/\n"
+    by_somebody = {"Bucket": bucket.name, "Key": key, "Body": line.encode()}
+    objects = works.stage.aws.objects
+    once_before(works, "s3:GetObject", lambda: objects.call("PutObject", environment.caller, by_somebody))
+    assert works.work(status_event(environment)) == [2]
+    assert bucket.content(key) != by_somebody["Body"]
+    assert [line["cause"] for line in works.stage.lines() if line.get("cause")] == ["ReadBack"]
+    assert works.rotated() == ["data"]
+
+
+def test_a_secret_that_somebody_changes_meanwhile_is_no_delivery(works: Works) -> None:
+    secret = works.stage.aws.small.secrets.add(SPOKE, REGION, "groundcrew/tokens/data")
+    works.bind(delivery="secret", secret=secret.arn)
+    environment = works.environment()
+    by_somebody = {"SecretId": secret.arn, "SecretString": "{}", "ClientRequestToken": "somebody-" * 4}
+    secrets = works.stage.aws.small.secrets
+    once_before(
+        works,
+        "secretsmanager:GetSecretValue",
+        lambda: secrets.call("PutSecretValue", environment.caller, by_somebody),
+    )
+    assert works.work(status_event(environment)) == [2]
+    assert works.opened(json.loads(secret.versions[secret.stages["AWSCURRENT"]])["token"]) == 200
+    assert works.rotated() == ["data"]
 
 
 def test_what_never_gets_better_is_said_and_becomes_a_dead_letter(works: Works) -> None:
