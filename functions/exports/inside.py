@@ -55,7 +55,8 @@ def follow(order: Order, environment: Environment, reach: Reach, now: datetime, 
         return _begin(order, environment, reach, ref, now)
     logger.info("looked", run_id=run_id, state=run.state)
     if not run.ended:
-        began = run.created_at or run.start_date or order.ordered_at
+        # Airflow's clock may be another one: no run is older than its order.
+        began = max(order.ordered_at, run.created_at or run.start_date or order.ordered_at)
         if now - began > ENDED_WITHIN:
             raise _failed(f"{run_id} is {run.state} since {began.isoformat()}", "ExtractTooSlow")
         waited = (now - began).total_seconds()

@@ -192,6 +192,25 @@ def test_a_run_that_fails_is_tried_again_and_then_a_redrive_tries_anew(hub: Hub)
     assert len(hub.manifests()) == 1
 
 
+def test_a_run_that_does_not_end(hub: Hub) -> None:
+    environment = hub.environment()
+    state = hub.stage.aws.airflow(environment).state
+    state.dags["groundcrew_export"].seconds = 9 * 3600
+    assert hub.export(environment) == ["Extract"]
+    ((_, failed),) = hub.facts()
+    assert failed["cause"] == "ExtractTooSlow"
+    assert hub.manifests() == []
+
+
+def test_an_airflow_whose_clock_is_half_a_day_behind(hub: Hub) -> None:
+    environment = hub.environment()
+    state, clock = hub.stage.aws.airflow(environment).state, hub.stage.aws.clock
+    state.clock = lambda: clock.now() - 12 * 3600
+    state.dags["groundcrew_export"].seconds = 600
+    assert hub.export(environment) == ["Succeed"]
+    assert len(state.runs) == len(hub.manifests()) == 1
+
+
 def _longer(receipt: dict[str, Any], parts: dict[str, bytes]) -> None:
     """A part that was changed after it was uploaded."""
     key = receipt["tables"]["dag_run_note"]["parts"][0]["key"]
