@@ -192,6 +192,17 @@ def test_a_run_that_fails_is_tried_again_and_then_a_redrive_tries_anew(hub: Hub)
     assert len(hub.manifests()) == 1
 
 
+def test_after_one_that_failed_the_next_waits_an_hour_for_its_redrive(hub: Hub) -> None:
+    environment = hub.environment()
+    dag = hub.stage.aws.airflow(environment).state.dags["groundcrew_export"]
+    dag.state = "failed"
+    assert hub.export(environment) == ["Extract"]
+    failed_at, dag.state = hub.now(), "success"
+    assert hub.export(environment) == ["Succeed"]
+    assert any("TransientError" in failure for failure in hub.failures)
+    assert hub.now() - failed_at < timedelta(hours=1, minutes=15)
+
+
 def test_a_run_that_does_not_end(hub: Hub) -> None:
     environment = hub.environment()
     state = hub.stage.aws.airflow(environment).state
