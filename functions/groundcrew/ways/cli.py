@@ -31,6 +31,11 @@ BAD = re.compile(
 )
 """How Airflow's exceptions end their tracebacks, in all versions that MWAA has offered."""
 
+BRACKETS = re.compile(r"(?:\[\s*)+")
+"""Opening brackets in a row. Only the first and the last one can start a list of objects that stands for itself; trying
+each of a hundred thousand, which a DAG file may print, would take half a minute.
+"""
+
 TELLS_SINCE = (2, 7)
 """The version since which `dags trigger` surely knows `-o` and `--no-replace-microseconds`."""
 
@@ -126,19 +131,29 @@ def objects(stdout: str, key: str) -> list[dict[str, Any]] | None:
 
     Whatever DAG files print while they are read stands before it.
     """
-    decoder = json.JSONDecoder()
     last: list[dict[str, Any]] | None = None
-    start = stdout.find("[")
-    while start >= 0:
-        end = start + 1
-        try:
-            found, end = decoder.raw_decode(stdout, start)
-        except (ValueError, RecursionError):
-            found = None
+    end = 0
+    while brackets := BRACKETS.search(stdout, end):
+        found, end = _decoded(stdout, brackets)
         if isinstance(found, list) and all(isinstance(one, dict) and key in one for one in found):
             last = found or last or []
-        start = stdout.find("[", end)
     return last
+
+
+def _decoded(text: str, brackets: re.Match[str]) -> tuple[object, int]:
+    """The JSON that starts at the first of some brackets, or else at the last one, and where it ends.
+
+    Lists and objects that are nested deeper than the decoder goes are no answer of Airflow's: the rest is not read.
+    """
+    decoder, end = json.JSONDecoder(), brackets.end()
+    for start in (brackets.start(), text.rindex("[", *brackets.span())):
+        try:
+            return decoder.raw_decode(text, start)
+        except ValueError:
+            end = brackets.end()
+        except RecursionError:
+            end = len(text)
+    return None, end
 
 
 def _list(output: cli.Output, key: str) -> list[dict[str, Any]]:
