@@ -90,7 +90,12 @@ class Database:
 
     @contextmanager
     def patient(self, seconds: float) -> Iterator[None]:
-        """A transaction that looks at a whole table, for at most so long; raises what ``transaction`` raises."""
+        """A transaction that reads a whole table, for at most so long; raises what ``transaction`` raises.
+
+        With no time left it does not start: the shortest timeout would leave it to chance whether a query gets through.
+        """
+        if seconds <= 0:
+            raise BusyError
         with self.transaction():
             self.do("select set_config('statement_timeout', %s, true)", f"{max(1, int(seconds * 1000))}ms")
             yield
