@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.cleanup_history import fill
 from bench.results import Figure, NotMeasured, figure, table
+from bench.size import Size
 from localcloud.airflow import installed, processes
 from localcloud.airflow.postgres import Postgres, query
 from localcloud.airflow.settings import Place
@@ -28,7 +29,7 @@ from localcloud.airflow.warm import Commands
 from tests.airflow import schemas
 
 VERSION = "2.10.3"
-RUNS = 20_000
+RUNS, TIMES = 20_000, 3
 """A tenth of ten million rows, 92.5 % of them older than 30 days."""
 
 KEPT = {"default": 30}
@@ -159,11 +160,13 @@ class Bench:
         return self.postgres.conninfo.replace("dbname=airflow", f"dbname={database}")
 
 
-def measure(runs: int = RUNS, times: int = 3) -> list[Figure]:
-    """All figures; raises ``NotMeasured`` where Airflow 2 cannot be.
+def measure(size: Size) -> list[Figure]:
+    """All figures; raises ``NotMeasured`` where Airflow 2 cannot be."""
+    return compare(size.of(RUNS), size.times(TIMES), rest=True)
 
-    What is compared takes turns, so many times; with one turn, for a size that takes long, nothing else is measured.
-    """
+
+def compare(runs: int, times: int, *, rest: bool) -> list[Figure]:
+    """Ours and theirs take turns, so many times; ``rest``: what else there is to measure, which takes longer."""
     if not installed.is_installed(VERSION):
         raise NotMeasured(f"Airflow {VERSION} is not installed: make .tools/airflow-{VERSION}/.ready")
     now = datetime.now(UTC)
@@ -181,8 +184,8 @@ def measure(runs: int = RUNS, times: int = 3) -> list[Figure]:
             found["privileged"].append(bench.ours(1, ordinary=False))
             idle.append(bench.p99(cleans=False))
             during.append(bench.p99(cleans=True))
-        with_vacuum = [bench.p99(cleans=True, more=["vacuum"])] if times > 1 else []
-        shares = [bench.share(name, before) for name in BARE] if times > 1 else []
+        with_vacuum = [bench.p99(cleans=True, more=["vacuum"])] if rest else []
+        shares = [bench.share(name, before) for name in BARE] if rest else []
     speeds = {name: [said["rows"] / said["seconds"] for said in all_of] for name, all_of in found.items()}
     ratios = {
         name: [ours / theirs for ours, theirs in zip(speeds[name], speeds["theirs"], strict=True)] for name in speeds
@@ -210,4 +213,4 @@ def measure(runs: int = RUNS, times: int = 3) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    print(table(measure(int(sys.argv[1]), 1)))
+    print(table(compare(int(sys.argv[1]), 1, rest=False)))

@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from cleanup import outside
 from cleanup.outside_slices import TARGET_SECONDS
 from cleanup.policy import Policy
@@ -42,12 +43,12 @@ class Watch:
         return Output(stdout.decode(), stderr.decode())
 
 
-def measure() -> list[Figure]:
+def measure(size: Size) -> list[Figure]:
     """The figures of all versions."""
-    return [one for version in VERSIONS for one in _version(version)]
+    return [one for version in VERSIONS for one in _version(version, size.of(RUNS))]
 
 
-def _version(version: str) -> list[Figure]:
+def _version(version: str, runs: int) -> list[Figure]:
     if not installed.is_installed(version):
         raise NotMeasured(f"Airflow {version} is not installed: make .tools/airflow-{version}/.ready")
     watch = Watch()
@@ -55,7 +56,7 @@ def _version(version: str) -> list[Figure]:
         tempfile.TemporaryDirectory(prefix="groundcrew-bench-") as name,
         open_database(version, Path(name)) as database,
     ):
-        rows = bulk.fill(database, RUNS, NOW)
+        rows = bulk.fill(database, runs, NOW)
         before = sum(database.counts().values())
         began = time.perf_counter()
         with mock.patch.object(Database, "cli", _bound(watch)), mock.patch.object(outside, "logger"):
@@ -66,10 +67,10 @@ def _version(version: str) -> list[Figure]:
     left = sum(result.get("left") or 0 for result in work.results)
     name = f"cleanup.outside_{version.replace('.', '_')}"
     sizes = f"{rows} rows, {gone} of them deleted; commands without Airflow's start (2 to 4 s)"
-    scale = FULL_RUNS / RUNS
+    scale = FULL_RUNS / runs
     full = 2 * scale * max(watch.looks) + TARGET_SECONDS
     return [
-        figure(f"{name}_failed_commands", [len(failed)], "commands", f"at 1/10: {sizes}", 0),
+        figure(f"{name}_failed_commands", [len(failed)], "commands", f"at 1/{scale:g}: {sizes}", 0),
         figure(f"{name}_rows_left", [left], "rows", "of tables that the policy wants clean", 0),
         figure(f"{name}_seconds", [seconds], "s", f"{len(watch.looks)} dry runs, {len(watch.deletes)} deletes"),
         figure(f"{name}_rows_per_second", [gone / sum(watch.deletes)], "rows/s", "deleted, while deleting"),

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.cold_start import compare
+from bench.cold_start import PAIRS, compare
 from bench.lambda_process import HUB, Code, FunctionProcess, function_process
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from bench.world import SPOKE, Built, World, world
 from localcloud.model.environment import Environment
 
@@ -43,15 +44,15 @@ def own_vpc(place: World) -> Environment:
 CASES: dict[str, Case] = {"private": private, "public": public, "own_vpc": own_vpc}
 
 
-def measure(built: Built) -> list[Figure]:
+def measure(built: Built, size: Size) -> list[Figure]:
     """All figures of this part."""
-    figures = _cold_start(built)
+    figures = _cold_start(built, size)
     for name, case in CASES.items():
         figures += _life(built, name, case)
     return figures
 
 
-def _cold_start(built: Built) -> list[Figure]:
+def _cold_start(built: Built, size: Size) -> list[Figure]:
     """The event that comes most: an environment with all it needs has changed its status."""
     with world() as place:
         environment = private(place)
@@ -60,7 +61,7 @@ def _cold_start(built: Built) -> list[Figure]:
             process.invoke(place.status_change(environment))
         place.aws.clock.advance(LONG)
         message = place.status_change(environment)
-        return compare("endpoints.cold_start", worker, BARE, place, variables, message)
+        return compare("endpoints.cold_start", worker, BARE, place, variables, message, pairs=size.times(PAIRS))
 
 
 def _life(built: Built, name: str, case: Case) -> list[Figure]:

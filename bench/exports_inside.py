@@ -14,6 +14,7 @@ from statistics import mean
 
 from bench.exports_history import grow
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from groundcrew_metadata.declared import TASK_INSTANCE
 from localcloud.airflow import installed
 from localcloud.airflow.installed import NotInstalled
@@ -36,58 +37,60 @@ INSIDE = Path(__file__).parent / "inside"
 CONF = json.dumps(exporting.conf({TASK_INSTANCE.name: exporting.WHOLE}))
 
 
-def measure() -> list[Figure]:
+def measure(size: Size) -> list[Figure]:
     """All figures; raises ``NotMeasured`` where Airflow 2 cannot be."""
     try:
         with tempfile.TemporaryDirectory(prefix="groundcrew-bench-") as name, _s3(Path(name)) as url:
-            return [*_speed_and_memory(Path(name), url), *_others(Path(name), url)]
+            return [*_speed_and_memory(Path(name), url, size), *_others(Path(name), url, size)]
     except (NotInstalled, AirflowFailed) as error:
         raise NotMeasured(str(error)) from error
 
 
-def _speed_and_memory(folder: Path, url: str) -> list[Figure]:
+def _speed_and_memory(folder: Path, url: str, size: Size) -> list[Figure]:
+    few, many = size.of(SMALL), size.of(LARGE)
     with schemas.migrated(VERSION) as postgres:
         airflow = Interpreter(postgres.url, folder / "speed", url)
-        grow(postgres.conninfo, SMALL)
+        grow(postgres.conninfo, few)
         ours, bare, guide = [], [], [airflow.seconds("guide")]
-        for _ in range(RUNS):  # in turn, and the guide's before and after, so that all have the same machine
+        for _ in range(size.times(RUNS)):  # in turn, the guide's before and after: all have the same machine
             bare.append(_bare(postgres, folder))
             ours.append(airflow.seconds("ours"))
         guide.append(airflow.seconds("guide"))
         idle = airflow.memory(INSIDE / "idle.py", "idle")
         small = airflow.memory(airflow.shipped / "groundcrew_export.py", "groundcrew_export")
-        grow(postgres.conninfo, LARGE)
+        grow(postgres.conninfo, many)
         large = airflow.memory(airflow.shipped / "groundcrew_export.py", "groundcrew_export")
         large_ours, large_bare = airflow.seconds("ours"), _bare(postgres, folder)
     of_guide = [mean(guide) / one for one in ours]
     of_bare = [its / one for one, its in zip(ours, bare, strict=True)]
-    size = f"{SMALL:,} task instances"
+    against = f"{few:,} task instances"
     return [
-        figure("exports.inside_rows_per_second", [SMALL / one for one in ours], "rows/s", size),
+        figure("exports.inside_rows_per_second", [few / one for one in ours], "rows/s", against),
         figure(
             "exports.inside_times_the_guide",
             of_guide,
             "times",
-            f"the guide's sample, {size}",
+            f"the guide's sample, {against}",
             bar=FASTER_THAN_THE_GUIDE,
         ),
-        figure("exports.inside_share_of_copy_gzip", of_bare, "share", f"psql | gzip -1, {size}", bar=SHARE_OF_BARE),
+        figure("exports.inside_share_of_copy_gzip", of_bare, "share", f"psql | gzip -1, {against}", bar=SHARE_OF_BARE),
         figure(
-            "exports.inside_share_of_copy_gzip_large", [large_bare / large_ours], "share", f"psql | gzip -1, {LARGE:,}"
+            "exports.inside_share_of_copy_gzip_large", [large_bare / large_ours], "share", f"psql | gzip -1, {many:,}"
         ),
         figure("exports.inside_memory", [large - idle], "MB", "a task that does nothing", MOST_MEMORY),
-        figure("exports.inside_memory_growth", [large - small], "MB", f"{SMALL:,} to {LARGE:,} rows", MOST_GROWTH),
+        figure("exports.inside_memory_growth", [large - small], "MB", f"{few:,} to {many:,} rows", MOST_GROWTH),
     ]
 
 
-def _others(folder: Path, url: str) -> list[Figure]:
+def _others(folder: Path, url: str, size: Size) -> list[Figure]:
     """A writer and the scheduler, without and with exports one after the other."""
+    rows, seconds = size.of(SMALL), size.times(WRITER_SECONDS)
     with RunningAirflow(VERSION, folder / "running") as running:
-        grow(running.database, SMALL)
+        grow(running.database, rows)
         airflow = Interpreter(_url(running.database), folder / "others", url)
         figures = []
         for name, exporting_too in (("alone", False), ("meanwhile", True)):
-            writer = airflow.start("writer.py", running.database, str(WRITER_SECONDS))
+            writer = airflow.start("writer.py", running.database, str(seconds))
             slowest, exports = 0.0, 0
             export: subprocess.Popen[str] | None = None
             while writer.poll() is None:
@@ -99,7 +102,7 @@ def _others(folder: Path, url: str) -> list[Figure]:
             if export:
                 export.communicate()
             p99 = float(writer.communicate()[0])
-            against = f"{exports} exports of {SMALL:,} rows" if exporting_too else "no export"
+            against = f"{exports} exports of {rows:,} rows" if exporting_too else "no export"
             figures += [
                 figure(f"exports.writer_p99_{name}", [p99], "ms", against),
                 figure(f"exports.heartbeat_age_{name}", [slowest], "s", against),

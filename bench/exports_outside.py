@@ -21,6 +21,7 @@ from typing import Any
 from bench.endless import PAGE, Endless
 from bench.lambda_process import ROOT
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from exports.outside import extract
 from exports.outside_pace import CALLS_PER_SECOND, Pace
 
@@ -34,19 +35,20 @@ MOST_MEMORY = 256
 """MB."""
 
 
-def measure() -> list[Figure]:
+def measure(size: Size) -> list[Figure]:
     """About half a minute, for the rate is the machine's own time."""
-    paced, unpaced = _engine(ROWS, CALLS_PER_SECOND, LATENCY_SECONDS), _engine(MANY, 10_000.0, 0.0)
-    share = ROWS / paced["seconds"] / (CALLS_PER_SECOND * PAGE)
-    growth = (_calls(MANY) - _calls(FEW)) / (MANY - FEW) * PAGE
+    rows, many, few = size.of(ROWS), size.of(MANY), size.of(FEW)
+    paced, unpaced = _engine(rows, CALLS_PER_SECOND, LATENCY_SECONDS), _engine(many, 10_000.0, 0.0)
+    share = rows / paced["seconds"] / (CALLS_PER_SECOND * PAGE)
+    growth = (_calls(many) - _calls(few)) / (many - few) * PAGE
     against = f"{CALLS_PER_SECOND:g} calls of {PAGE} rows a second, half of what is allowed; {LATENCY_SECONDS} s each"
     return [
         figure("exports.outside_share_of_budget", [share], "share", against, LEAST_SHARE),
         figure("exports.outside_refused_calls", [paced["refused"]], "calls", "throttled by the door", 0),
-        figure("exports.outside_peak_memory", [unpaced["megabytes"]], "MB", f"{MANY} task instances", MOST_MEMORY),
-        figure("exports.outside_calls_per_page", [growth], "calls", f"of {PAGE} rows, {FEW} to {MANY} rows", 1.0),
+        figure("exports.outside_peak_memory", [unpaced["megabytes"]], "MB", f"{many} task instances", MOST_MEMORY),
+        figure("exports.outside_calls_per_page", [growth], "calls", f"of {PAGE} rows, {few} to {many} rows", 1.0),
         figure(
-            "exports.outside_rows_per_second_unpaced", [MANY / unpaced["seconds"]], "rows/s", "no limit, no latency"
+            "exports.outside_rows_per_second_unpaced", [many / unpaced["seconds"]], "rows/s", "no limit, no latency"
         ),
     ]
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.results import Figure, figure
+from bench.size import Size
 from exports.order import Order
 from groundcrew.environment import EnvironmentRef
 from groundcrew_metadata.declared import TASK_INSTANCE
@@ -22,13 +23,14 @@ VERSION = "2.10.3"
 AT = "2026-11-27T04:30:00+00:00"
 
 
-def measure() -> list[Figure]:
+def measure(size: Size) -> list[Figure]:
     """Rows a second, and megabytes at most."""
     with tempfile.TemporaryDirectory(prefix="groundcrew-bench-") as name:
-        _extract(Path(name))
-        measured = [_verify(Path(name)) for _ in range(RUNS)]
-    against = f"{ROWS:,} task instances of 30 columns, from parts on disk to Parquet on disk"
-    speed = [ROWS / one["seconds"] for one in measured]
+        rows = size.of(ROWS)
+        _extract(Path(name), rows)
+        measured = [_verify(Path(name)) for _ in range(size.times(RUNS))]
+    against = f"{rows:,} task instances of 30 columns, from parts on disk to Parquet on disk"
+    speed = [rows / one["seconds"] for one in measured]
     memory = [one["mb"] for one in measured]
     return [
         figure("exports.verify_rows_per_second", speed, "rows/s", against, ROWS_PER_SECOND),
@@ -46,7 +48,7 @@ def _verify(folder: Path) -> dict[str, float]:
     return found
 
 
-def _extract(folder: Path) -> None:
+def _extract(folder: Path, rows: int) -> None:
     """What the inside engine leaves of a history as the bench of that engine makes it."""
     ref = EnvironmentRef("222222222222", "us-east-1", "data")
     order = Order(
@@ -69,13 +71,13 @@ def _extract(folder: Path) -> None:
     parts = Parts(f"{order.prefix}/task_instance", put)
     with parts:
         parts.take((",".join(columns) + "\n").encode())
-        for number in range(ROWS):
+        for number in range(rows):
             values = _values(number)
             parts.take((",".join(values.get(name, "") for name in columns) + "\n").encode())
     table = {
         "columns": columns,
         "window": {"column": "updated_at", "from": None, "until": AT},
-        "rows": ROWS,
+        "rows": rows,
         "parts": parts.written,
         "undecoded": {},
     }

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from bench import scale
-from bench.cold_start import compare
+from bench.cold_start import PAIRS, compare
 from bench.lambda_process import HUB, Code, function_process
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from bench.world import SPOKE, Built, World, plug_in, world
 
 BARE = Code(Path(__file__).parent / "bare", "bare_sweep.handler")
@@ -18,36 +19,38 @@ GROWTH = 1.2
 """What an environment may cost in a fleet ten times as large, in terms of what it costs in the smaller one."""
 
 
-def measure(built: Built) -> list[Figure]:
+def measure(built: Built, size: Size) -> list[Figure]:
     """All figures of this part."""
-    figures = _cold_start(built)
-    sweeps = {size: _sweep(built, size) for size in SIZES}
-    figures += [one for size in SIZES for one in sweeps[size]]
+    figures = _cold_start(built, size)
+    sizes = [size.of(full) for full in SIZES]
+    sweeps = [_sweep(built, one, size.times(RUNS)) for one in sizes]
+    figures += [one for sweep in sweeps for one in sweep]
+    _, medium, large = sizes
     figures += [
-        figure(f"fleet.sweep_growth_{what}", [large.value / small.value / times], "ratio", against, GROWTH)
-        for small, large, what, times in (
-            (sweeps[100][0], sweeps[1000][0], "calls", 1),
-            (sweeps[100][1], sweeps[1000][1], "seconds", 10),
+        figure(f"fleet.sweep_growth_{what}", [more.value / fewer.value / times], "ratio", against, GROWTH)
+        for fewer, more, what, times in (
+            (sweeps[1][0], sweeps[2][0], "calls", 1),
+            (sweeps[1][1], sweeps[2][1], "seconds", large / medium),
         )
-        for against in ["an environment of 1,000 and one of 100"]
+        for against in [f"an environment of {large:,} and one of {medium:,}"]
     ]
-    return figures + scale.measure()
+    return figures + scale.measure(size)
 
 
-def _cold_start(built: Built) -> list[Figure]:
+def _cold_start(built: Built, size: Size) -> list[Figure]:
     with world() as small:
         _fill(small, [SPOKE], 1)
         sweep = built.function("fleet.handler.handler")
-        return compare("fleet.cold_start", sweep, BARE, small, small.variables("sweep"), {})
+        return compare("fleet.cold_start", sweep, BARE, small, small.variables("sweep"), {}, pairs=size.times(PAIRS))
 
 
-def _sweep(built: Built, size: int) -> list[Figure]:
+def _sweep(built: Built, size: int, runs: int) -> list[Figure]:
     """``size`` environments, evenly over at most 50 accounts, each account's in a VPC of the hub."""
     spokes = [f"{number:012}" for number in range(400, 400 + min(MOST_ACCOUNTS, size))]
     calls, seconds, peaks = [], [], []
     with world([HUB, *spokes]) as fleet:
         _fill(fleet, spokes, size // len(spokes))
-        for _ in range(RUNS):
+        for _ in range(runs):
             since = len(fleet.aws.journal)
             with function_process(built.function("fleet.handler.handler"), fleet.variables("sweep")) as function:
                 answer, at = function.invoke({})

@@ -10,6 +10,7 @@ from bench.aws_server import event_message
 from bench.cold_start import compare
 from bench.lambda_process import HUB, REGION, ROOT, Code, function_process
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from bench.world import SPOKE, Built, World, world
 from localcloud.model.airflow import Airflow
 from runs.request import LARGEST_CONF
@@ -27,19 +28,19 @@ MOST_MEMORY = 256
 """MB that a router may take: half of what the function has."""
 
 
-def measure(built: Built) -> list[Figure]:
+def measure(built: Built, size: Size) -> list[Figure]:
     """All figures of this part; while real Airflow starts, what goes by other clocks than the machine's."""
     with runs_row.starting() as airflows:
-        figures = runs_scale.measure()
-        figures += runs_row.measure(airflows)
-    return [*figures, *_crowd(built), *_cold_starts(built)]
+        figures = runs_scale.measure(size.of(runs_scale.REQUESTS))
+        figures += runs_row.measure(airflows, size.times(runs_row.PAIRS))
+    return [*figures, *_crowd(built, size.of(AT_ONCE)), *_cold_starts(built, size.times(PAIRS))]
 
 
-def _crowd(built: Built) -> list[Figure]:
+def _crowd(built: Built, at_once: int) -> list[Figure]:
     """Requests in one process of the router, one batch after the other; and then the ten largest there can be."""
-    small = [_request(id=f"event-{number}") for number in range(AT_ONCE)]
+    small = [_request(id=f"event-{number}") for number in range(at_once)]
     with world() as place, function_process(built.function(ROUTER), _variables(place, "runs-router")) as router:
-        for start in range(0, AT_ONCE, BATCH):
+        for start in range(0, at_once, BATCH):
             answer, at = router.invoke(event_message(*small[start : start + BATCH]))
             if answer["batchItemFailures"]:
                 raise NotMeasured(f"the router answers {answer}")
@@ -48,18 +49,18 @@ def _crowd(built: Built) -> list[Figure]:
         huge = {"environments": named, "dag_id": DAG, "conf": {"text": "x" * (LARGEST_CONF - 11)}}
         router.invoke(event_message(*(_request(id=f"huge-{number}", detail=huge) for number in range(BATCH))))
         largest = len(place.aws.small.messages) - sent
-        if (sent, largest) != (AT_ONCE, BATCH * LARGEST):
+        if (sent, largest) != (at_once, BATCH * LARGEST):
             raise NotMeasured(f"the router sent {sent} and {largest} orders")
         peak = router.peak_megabytes
-    name = f"runs.router_{AT_ONCE}"
+    name = f"runs.router_{at_once}"
     return [
         figure(f"{name}_seconds", [seconds], "s", "one process, where five work; AWS answers at once"),
-        figure(f"{name}_messages", [sent], "messages", "orders sent: one for each request", AT_ONCE),
+        figure(f"{name}_messages", [sent], "messages", "orders sent: one for each request", at_once),
         figure(f"{name}_peak_memory", [peak], "MB", f"and {BATCH} requests of {LARGEST} runs with 100 kB", MOST_MEMORY),
     ]
 
 
-def _cold_starts(built: Built) -> list[Figure]:
+def _cold_starts(built: Built, pairs: int) -> list[Figure]:
     """One request for one environment, and its order; the DAG can run."""
     figures = []
     with world() as place:
@@ -75,7 +76,7 @@ def _cold_starts(built: Built) -> list[Figure]:
         ):
             ours, theirs = built.function(handler), Code(BARE, bare)
             variables = _variables(place, function)
-            figures += compare(f"runs.{name}_cold_start", ours, theirs, place, variables, message, pairs=PAIRS)
+            figures += compare(f"runs.{name}_cold_start", ours, theirs, place, variables, message, pairs=pairs)
     return figures
 
 

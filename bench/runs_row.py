@@ -137,7 +137,7 @@ def starting() -> Iterator[list[RunningAirflow]]:
         yield airflows
 
 
-def measure(airflows: list[RunningAirflow]) -> list[Figure]:
+def measure(airflows: list[RunningAirflow], pairs: int) -> list[Figure]:
     """All figures; raises NotMeasured."""
     figures = []
     for airflow in airflows:
@@ -148,17 +148,17 @@ def measure(airflows: list[RunningAirflow]) -> list[Figure]:
     for airflow in airflows:
         query(airflow.database, WITNESS)
         with open_stage() as stage, deployed(stage), mock.patch("groundcrew.observability.metrics", SILENT):
-            figures += _measure(Pair(airflow, _environment(stage, airflow), stage))
+            figures += _measure(Pair(airflow, _environment(stage, airflow), stage), pairs)
     return figures
 
 
-def _measure(pair: Pair) -> list[Figure]:
+def _measure(pair: Pair, pairs: int) -> list[Figure]:
     """The two take turns, so that whatever else the machine does meets both."""
     guide = pair.guide()
     pair.seconds_to_row(pair.ours(0))  # the first of all is not like the others
-    times = [(pair.seconds_to_row(pair.ours(number)), pair.seconds_to_row(guide)) for number in range(1, 1 + PAIRS)]
+    times = [(pair.seconds_to_row(pair.ours(number)), pair.seconds_to_row(guide)) for number in range(1, 1 + pairs)]
     started = [one["detail"]["way"] for one in pair.stage.facts() if one["detail-type"] == STARTED]
-    if started != ["rest"] * (1 + PAIRS):
+    if started != ["rest"] * (1 + pairs):
         raise NotMeasured(f"Airflow {pair.airflow.version}: started by {started}")
     version = pair.airflow.version.replace(".", "_")
     against = f"the guide's sample Lambda, on the same Airflow {pair.airflow.version}"

@@ -74,26 +74,26 @@ class Outcome:
     not_once: int
 
 
-def measure() -> list[Figure]:
+def measure(requests: int) -> list[Figure]:
     """All figures of the simulation."""
     with opened(ACCOUNTS) as (simulated, environments):
         idle = ask(simulated, environments, 1)
     with opened(ACCOUNTS) as (simulated, environments):
-        mixed = ask(simulated, environments, REQUESTS)
+        mixed = ask(simulated, environments, requests)
     with opened(ACCOUNTS) as (simulated, environments):
-        in_a_row = ask(simulated, environments, REQUESTS, in_a_row=True)
+        in_a_row = ask(simulated, environments, requests, in_a_row=True)
     allowed = len(environments) * ALLOWED
     of = f"{len(environments)} environments, {ALLOWED} REST calls/s each"
     worst = f"{of}; one environment after the other"
     return [
         figure("runs.request_idle_calls", [idle.calls.total()], "calls", "from request to fact, with STS"),
         figure("runs.request_idle_seconds", [idle.seconds], "s", f"a call takes {LATENCY} s"),
-        *_figures(f"runs.scale_{REQUESTS}", mixed, of, allowed),
-        *_figures(f"runs.scale_{REQUESTS}_in_a_row", in_a_row, worst, allowed),
+        *_figures(f"runs.scale_{requests}", mixed, requests, of, allowed),
+        *_figures(f"runs.scale_{requests}_in_a_row", in_a_row, requests, worst, allowed),
     ]
 
 
-def _figures(name: str, outcome: Outcome, of: str, allowed: int) -> list[Figure]:
+def _figures(name: str, outcome: Outcome, requests: int, of: str, allowed: int) -> list[Figure]:
     rest = outcome.calls[REST]
     share = (rest - outcome.throttled[REST]) / (allowed * outcome.seconds)
     return [
@@ -101,7 +101,7 @@ def _figures(name: str, outcome: Outcome, of: str, allowed: int) -> list[Figure]
         figure(f"{name}_dead_letters", [outcome.dead], "messages", of, 0),
         figure(f"{name}_seconds", [outcome.seconds], "s", of),
         figure(f"{name}_throttled", [outcome.throttled.total()], "calls", f"{of}; all recovered"),
-        figure(f"{name}_rest_calls_per_run", [rest / REQUESTS], "calls", "InvokeRestApi, throttled ones counted"),
+        figure(f"{name}_rest_calls_per_run", [rest / requests], "calls", "InvokeRestApi, throttled ones counted"),
         figure(f"{name}_share_of_allowed_rate", [share], "ratio", f"{of}; throttled ones not counted"),
     ]
 

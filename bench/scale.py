@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench.limits import bucket_of
 from bench.results import Figure, NotMeasured, figure
 from bench.simulation import EVENTS_AT_ONCE, ROUTINE_AT_ONCE, Simulation, simulation
+from bench.size import Size
 from localcloud.inprocess import EPOCH
 from localcloud.model.environment import Environment
 from tests.unit.stage import status_event
@@ -22,16 +23,15 @@ PATIENCE = 5
 """How much longer a storm may take than AWS's limits alone would make it."""
 
 
-def measure() -> list[Figure]:
+def measure(size: Size) -> list[Figure]:
     """All figures of the simulation."""
-    figures = []
-    calls = {}
-    for size in SIZES:
-        made, calls[size] = _fleet(size)
-        figures += made
-    against = "calls of an environment, of 1,000 and of 100"
-    growth = calls[1000] / calls[100] / 10
-    return [*figures, figure("fleet.simulated_growth", [growth], "ratio", against, GROWTH), *_storm()]
+    sizes = [size.of(full) for full in SIZES]
+    fleets = [_fleet(one) for one in sizes]
+    _, medium, large = sizes
+    against = f"calls of an environment, of {large:,} and of {medium:,}"
+    growth = fleets[2][1] / large / (fleets[1][1] / medium)
+    figures = [one for made, _ in fleets for one in made]
+    return [*figures, figure("fleet.simulated_growth", [growth], "ratio", against, GROWTH), *_storm(size.of(STORM))]
 
 
 def _fleet(size: int) -> tuple[list[Figure], int]:
@@ -81,19 +81,19 @@ def event_among(
     return max(created) - began, routine.done_at - began
 
 
-def _storm() -> list[Figure]:
+def _storm(size: int) -> list[Figure]:
     """All at once, in one account: far more than AWS lets it create in that time."""
     with simulation(["400000000000"]) as simulated:
-        environments = simulated.fill(STORM, ["400000000000"])
+        environments = simulated.fill(size, ["400000000000"])
         seconds, dead = storm(simulated, environments)
         if not dead and any(environment.status != "AVAILABLE" for environment in environments):
             raise NotMeasured("an environment of the storm did not become AVAILABLE")
     capacity, refill = bucket_of("ec2:CreateVpcEndpoint")
-    least = (2 * STORM - capacity) / refill
-    against = f"{STORM} environments at once in one account; AWS creates their endpoints in {least:.0f} s at best"
+    least = (2 * size - capacity) / refill
+    against = f"{size} environments at once in one account; AWS creates their endpoints in {least:.0f} s at best"
     return [
-        figure(f"fleet.storm_{STORM}_seconds", [seconds], "s", against, PATIENCE * least),
-        figure(f"fleet.storm_{STORM}_dead_letters", [dead], "messages", against, 0),
+        figure(f"fleet.storm_{size}_seconds", [seconds], "s", against, PATIENCE * least),
+        figure(f"fleet.storm_{size}_dead_letters", [dead], "messages", against, 0),
     ]
 
 

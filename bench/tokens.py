@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.aws_server import event_message
-from bench.cold_start import compare
+from bench.cold_start import PAIRS, compare
 from bench.lambda_process import HUB, REGION, Code, function_process
 from bench.results import Figure, NotMeasured, figure
+from bench.size import Size
 from bench.world import SPOKE, Built, World, about, world
 from localcloud.inprocess import bucket_name
 from localcloud.inprocess_faults import Kind
@@ -22,12 +23,12 @@ MOST_MEMORY = 256
 """MB that a rotation may take: half of what the function has."""
 
 
-def measure(built: Built) -> list[Figure]:
+def measure(built: Built, size: Size) -> list[Figure]:
     """All figures of this part."""
-    return [*_cold_starts(built), *_fleet(built)]
+    return [*_cold_starts(built, size), *_fleet(built, size.of(EACH))]
 
 
-def _cold_starts(built: Built) -> list[Figure]:
+def _cold_starts(built: Built, size: Size) -> list[Figure]:
     """An event about one environment, and an order for its binding; its token is fresh."""
     with world() as place:
         [environment] = _bound(place, [SPOKE], 1)
@@ -41,17 +42,23 @@ def _cold_starts(built: Built) -> list[Figure]:
         ):
             ours, theirs = built.function(handler), Code(BARE, bare)
             figures += compare(
-                f"tokens.{name}_cold_start", ours, theirs, place, _variables(place), event_message(event)
+                f"tokens.{name}_cold_start",
+                ours,
+                theirs,
+                place,
+                _variables(place),
+                event_message(event),
+                pairs=size.times(PAIRS),
             )
     return figures
 
 
-def _fleet(built: Built) -> list[Figure]:
+def _fleet(built: Built, each: int) -> list[Figure]:
     """One order for all; then again, when all tokens are old and one account's buckets are closed."""
     spokes = [f"{number:012}" for number in range(400, 400 + ACCOUNTS)]
-    size = ACCOUNTS * EACH
+    size = ACCOUNTS * each
     with world([HUB, *spokes]) as fleet:
-        environments = _bound(fleet, spokes, EACH)
+        environments = _bound(fleet, spokes, each)
         calls, seconds, peak = _rotate(built, fleet, size)
         if calls["codeartifact:GetAuthorizationToken"] != 1:
             raise NotMeasured(f"{calls['codeartifact:GetAuthorizationToken']} tokens were minted for one binding")
@@ -64,8 +71,8 @@ def _fleet(built: Built) -> list[Figure]:
             nth=None,
             where=lambda attempt: f"airflow-{broken}-" in attempt.params["Bucket"],
         )
-        _rotate(built, fleet, size - EACH, failed=EACH)
-    against = f"{ACCOUNTS} accounts with {EACH} each, one binding; AWS answers at once"
+        _rotate(built, fleet, size - each, failed=each)
+    against = f"{ACCOUNTS} accounts with {each} each, one binding; AWS answers at once"
     return [
         figure(f"tokens.rotation_{size}_minted", [calls["codeartifact:GetAuthorizationToken"]], "tokens", against, 1),
         figure(f"tokens.rotation_{size}_calls_per_environment", [calls.total() / size], "calls", "STS counted"),

@@ -86,13 +86,13 @@ def pair(request: pytest.FixtureRequest, stage: Stage, monkeypatch: pytest.Monke
 
 
 def test_both_start_a_run_each_by_its_own_way(pair: Pair) -> None:
-    figures = runs_row._measure(pair)
+    figures = runs_row._measure(pair, 3)
     version = pair.airflow.version.replace(".", "_")
     assert [one.name for one in figures] == [
         f"runs.request_to_row_{what}_{version}" for what in ("ratio", "seconds", "guide_seconds")
     ]
     ways = [run.triggered_by for run in pair.airflow.double.runs()]  # type: ignore[attr-defined]
-    assert ways == ["rest_api", *["rest_api", "cli"] * runs_row.PAIRS]
+    assert ways == ["rest_api", *["rest_api", "cli"] * 3]
 
 
 @pytest.mark.parametrize("times", [0, 2])
@@ -107,7 +107,7 @@ def test_an_airflow_that_is_not_installed_is_left_out_and_said(
 ) -> None:
     monkeypatch.setattr(installed, "is_installed", lambda _version: False)
     with runs_row.starting() as airflows:
-        assert runs_row.measure(airflows) == []
+        assert runs_row.measure(airflows, 1) == []
     assert "make .tools/airflow-2.10.3/.ready" in capsys.readouterr().err
 
 
