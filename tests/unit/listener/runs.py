@@ -43,7 +43,7 @@ def end(box: Outbox) -> None:
     assert box._thread is None or eventually(lambda: not box._running())
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
     """The first true answer of ``check``; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (answer := check()):

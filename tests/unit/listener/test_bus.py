@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -50,17 +51,18 @@ def test_what_may_have_been_taken_is_not_tried_again(line: Bus, bus: fake.Bus) -
     bus.mood = "hangs up"
     assert line.put([change()]) == (0, "ConnectionClosedError")
     bus.mood = "silent"
-    before = time.monotonic()
     assert line.put([change()]) == (0, "ReadTimeoutError")
-    assert time.monotonic() - before < 5
     assert bus.calls == 2
 
 
-def test_a_bus_out_of_reach_is_given_up_soon(line: Bus, bus: fake.Bus) -> None:
+def test_its_client_waits_seconds_and_never_tries_again_by_itself(line: Bus) -> None:
+    config: Any = line._client.meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (1, 3, 1)
+
+
+def test_a_bus_out_of_reach_is_given_up(line: Bus, bus: fake.Bus) -> None:
     with bus.out_of_reach():
-        before = time.monotonic()
         assert line.put([change()]) == (0, "ConnectTimeoutError")
-        assert time.monotonic() - before < 8
     assert line.put([change()]) == (1, "")
 
 
