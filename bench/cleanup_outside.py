@@ -44,8 +44,9 @@ class Watch:
 
 
 def measure(size: Size) -> list[Figure]:
-    """The figures of all versions."""
-    return [one for version in VERSIONS for one in _version(version, size.of(RUNS))]
+    """The figures of all versions; a short bench measures the newest one only."""
+    versions = VERSIONS if size.is_full else VERSIONS[-1:]
+    return [one for version in versions for one in _version(version, size.of(RUNS))]
 
 
 def _version(version: str, runs: int) -> list[Figure]:
