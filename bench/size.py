@@ -1,25 +1,25 @@
-"""How much is measured: all of it for figures, a little of it to show that every measurement still works."""
+"""The two sizes of the bench: ``FULL`` measures the documented figures, ``SHORT`` shows that the measurements work."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``share`` of the rows, requests and environments that the figures in ``results.json`` are about."""
+    """``share``: the part that is used of the rows, requests and environments behind the documented figures."""
 
     share: float
 
     @property
     def is_full(self) -> bool:
-        """Whether the figures are those that the documentation claims."""
+        """True if the results are the documented figures."""
         return self.share == 1
 
     def of(self, full: int) -> int:
-        """How many of ``full`` rows, requests or environments are used; at least one."""
+        """Return the number of rows, requests or environments to use in place of ``full``: at least one."""
         return max(1, round(full * self.share))
 
     def times(self, full: int) -> int:
-        """How often something is measured that is measured ``full`` times for figures."""
+        """Return the number of repetitions to make in place of ``full``: all of them, or one."""
         return full if self.is_full else 1
 
 

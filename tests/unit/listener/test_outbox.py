@@ -116,7 +116,7 @@ def test_threads_that_come_together_start_one(bus: Bus, box: Outbox) -> None:
 
 
 LONGEST_SECONDS = 120
-"""How long a process may take at most; a second is typical."""
+"""The deadline of a process; one second is typical."""
 
 PATIENT = f"outbox.AT_EXIT_SECONDS = {10 * LONGEST_SECONDS}"
 
