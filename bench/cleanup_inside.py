@@ -29,8 +29,10 @@ from localcloud.airflow.warm import Commands
 from tests.airflow import schemas
 
 VERSION = "2.10.3"
-RUNS, TIMES = 20_000, 3
+RUNS = 20_000
 """A tenth of ten million rows, 92.5 % of them older than 30 days."""
+
+TIMES = 3
 
 KEPT = {"default": 30}
 _OF_RUN = "r.dag_id = t.dag_id and r.run_id = t.run_id and r.end_date < :'before'"
@@ -166,7 +168,10 @@ def measure(size: Size) -> list[Figure]:
 
 
 def compare(runs: int, times: int, *, rest: bool) -> list[Figure]:
-    """Ours and theirs take turns, so many times; ``rest``: what else there is to measure, which takes longer."""
+    """Measure ours and theirs in turn, ``times`` times each, on a history of so many runs.
+
+    Raises ``NotMeasured`` where Airflow 2 is not installed. ``rest``: also measure VACUUM and each table alone.
+    """
     if not installed.is_installed(VERSION):
         raise NotMeasured(f"Airflow {VERSION} is not installed: make .tools/airflow-{VERSION}/.ready")
     now = datetime.now(UTC)
