@@ -51,7 +51,7 @@ cloud-down: .venv/.ready ## stop it
 bench: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) ## measure what the documentation claims (PART=endpoints: one part)
 	$(PYTHON) -m bench $(PART)
 
-bench-short: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) ## show that every measurement works, in 3 minutes; writes no figures
+bench-short: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) ## show that every measurement works, in 4 minutes; writes no figures
 	$(PYTHON) -m bench --short $(PART)
 
 ##@ Check
