@@ -12,7 +12,7 @@ from botocore.compat import HTTPHeaders
 from bench.http_server import Door, Server
 from bench.lambda_process import HUB, REGION
 from groundcrew.events import moment
-from localcloud.inprocess import InProcessAws
+from localcloud.inprocess.aws import InProcessAws
 from localcloud.protocol import query, rest_json
 
 HYPHENATED = {"airflow": "mwaa", "events": "eventbridge", "states": "sfn"}

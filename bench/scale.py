@@ -6,7 +6,7 @@ from bench.limits import bucket_of
 from bench.results import Figure, NotMeasured, figure
 from bench.simulation import EVENTS_AT_ONCE, ROUTINE_AT_ONCE, Simulation, simulation
 from bench.size import Size
-from localcloud.inprocess import EPOCH
+from localcloud.inprocess.aws import EPOCH
 from localcloud.model.environment import Environment
 from tests.unit.stage import status_event
 

@@ -18,8 +18,8 @@ from bench.limits import LATENCY, Limits
 from bench.timeline import Timeline
 from bench.world import plug_in
 from endpoints.handler import handler as endpoints_handler
-from localcloud.inprocess import EPOCH
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.aws import EPOCH
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from localcloud.protocol import query
 from tests.unit.stage import HUB, QUEUE_ARN, REGION, SETTINGS, VISIBILITY_TIMEOUT, Context, Stage, open_stage

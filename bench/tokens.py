@@ -11,8 +11,8 @@ from bench.lambda_process import HUB, REGION, Code, function_process
 from bench.results import Figure, NotMeasured, figure
 from bench.size import Size
 from bench.world import SPOKE, Built, World, about, world
-from localcloud.inprocess import bucket_name
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.aws import bucket_name
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 
 BARE = Path(__file__).parent / "bare"

@@ -16,7 +16,7 @@ from endpoints.ownership import QUEUE, Owner
 from endpoints.planner import group_name
 from groundcrew.environment import EnvironmentRef
 from localcloud.cloud import Cloud
-from localcloud.inprocess import InProcessAws, StillClock
+from localcloud.inprocess.aws import InProcessAws, StillClock
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from localcloud.protocol import query

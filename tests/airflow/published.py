@@ -14,7 +14,7 @@ import duckdb
 
 from analytics.generate import HERE
 from groundcrew_metadata.declaration import Kind, Table
-from localcloud.inprocess import EPOCH
+from localcloud.inprocess.aws import EPOCH
 from localcloud.model.environment import Environment
 from tests.airflow.database import Row
 from tests.unit.exports.hub import Engine, Hub

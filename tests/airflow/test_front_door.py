@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
 from localcloud.airflow.running import RunningAirflow
-from localcloud.inprocess import in_process
+from localcloud.inprocess.aws import in_process
 
 pytestmark = pytest.mark.xdist_group("airflow")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from localcloud.airflow.running import RunningAirflow
-from localcloud.inprocess_faults import Attempt, Killed, Kind
+from localcloud.inprocess.faults import Attempt, Killed, Kind
 from tests.conftest import Figure
 from tests.unit.runs.hub import open_hub
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.inprocess_faults import Killed, Kind, Rule
+from localcloud.inprocess.faults import Killed, Kind, Rule
 from localcloud.model.environment import Environment
 from tests.unit.cleanup.hub import Hub
 

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from groundcrew.errors import GroundcrewError
-from localcloud.inprocess import Entry
-from localcloud.inprocess_faults import Killed, Kind
+from localcloud.inprocess.aws import Entry
+from localcloud.inprocess.faults import Killed, Kind
 from localcloud.model.endpoint import Endpoint
 from localcloud.model.groups import Group
 from tests.faults.scenarios import Prepare

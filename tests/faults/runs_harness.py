@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from localcloud.inprocess import Entry
-from localcloud.inprocess_faults import Attempt, Killed, Kind, Rule
+from localcloud.inprocess.aws import Entry
+from localcloud.inprocess.faults import Attempt, Killed, Kind, Rule
 from tests.faults.runs_scenarios import Prepare, Wanted, ref
 from tests.unit.runs.hub import Hub, open_hub
 from tests.unit.stage import HUB, SETTINGS, SPOKE, SPOKE2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from groundcrew.environment import EnvironmentRef
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from runs.order import Order
 from tests.unit.runs.hub import Hub

@@ -11,8 +11,8 @@ import pytest
 from cleanup import outside_plan, outside_slices
 from cleanup.outside_output import Cleaned
 from cleanup.outside_versions import capability
-from localcloud.inprocess import Entry
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.aws import Entry
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from tests.conftest import Figure
 from tests.faults.cleanup_harness import ONLY_READ, run, run_with

@@ -16,8 +16,8 @@ import pytest
 
 from cleanup import inside
 from groundcrew_cleaning.order import Ask, Order, OrderError
-from localcloud.inprocess import Entry
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.aws import Entry
+from localcloud.inprocess.faults import Kind
 from localcloud.model.airflow_state import Run
 from localcloud.model.environment import Environment
 from tests.conftest import Figure

@@ -2,7 +2,7 @@
 
 import pytest
 
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.conftest import Figure
 from tests.faults.harness import WITHOUT_EFFECT, cases, expected, problems
 from tests.faults.scenarios import SCENARIOS, Prepare, deletion, public, recreation_in_another_account

@@ -16,7 +16,7 @@ import pytest
 
 from exports import step
 from groundcrew.aws.objects import Bucket, Stored
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.exports.hub import BUCKET, Hub, open_hub
 
 KINDS = (Kind.THROTTLED, Kind.TIMED_OUT_AFTER, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)

@@ -10,7 +10,7 @@ import pytest
 from endpoints import handler
 from groundcrew.aws import airflow, network
 from groundcrew.errors import AccessDenied, GroundcrewError, NotFound
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.faults.harness import Case, Variant, cases, problems
 from tests.faults.scenarios import cross_account, nothing_to_do
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.conftest import Figure
 from tests.faults.runs_harness import FLEET, READS, cases, judged, play, problems
 from tests.faults.runs_scenarios import SCENARIOS, Prepare

@@ -13,7 +13,7 @@ from groundcrew.errors import GroundcrewError
 from groundcrew.events import Fact
 from groundcrew.ways.rest import RestWay
 from groundcrew.ways.seen import Start
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from runs import handler
 from runs.job import Job
 from runs.order import STARTED

@@ -9,7 +9,7 @@ import pytest
 
 from groundcrew.aws import bus
 from groundcrew.errors import GroundcrewError
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.conftest import Figure
 from tests.faults.tokens_harness import (
     READS,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from unittest import mock
 
-from localcloud.inprocess import Entry
-from localcloud.inprocess_faults import Killed, Kind, Rule
+from localcloud.inprocess.aws import Entry
+from localcloud.inprocess.faults import Killed, Kind, Rule
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2

@@ -18,7 +18,7 @@ from fleet.handler import handler as fleet_handler
 from groundcrew.events import OBSERVED
 from groundcrew.observability import logger
 from groundcrew.settings import Settings
-from localcloud.inprocess import Entry, InProcessAws, in_process
+from localcloud.inprocess.aws import Entry, InProcessAws, in_process
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 

@@ -20,7 +20,7 @@ from cleanup.step import handler as step
 from groundcrew.aws.objects import Bucket
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import MetadataSettings, Settings
-from localcloud.inprocess_faults import Killed
+from localcloud.inprocess.faults import Killed
 from localcloud.model.airflow import Airflow
 from localcloud.model.environment import Environment
 from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_stage

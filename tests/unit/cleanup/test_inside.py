@@ -13,7 +13,7 @@ from cleanup.inside import DAG_ID, SYNCED, until
 from cleanup.policy import Policy
 from groundcrew import shipping
 from groundcrew_cleaning.order import Ask, Order
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from tests.unit.cleanup.hub import BUCKET, Hub
 from tests.unit.stage import HUB, REGION, SPOKE

@@ -9,7 +9,7 @@ import pytest
 from cleanup.converged import hours_behind
 from groundcrew.aws.objects import Bucket
 from groundcrew.environment import EnvironmentRef
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.cleanup.hub import BUCKET, Hub, open_hub
 from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE2
 

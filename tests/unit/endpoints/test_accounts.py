@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from groundcrew.settings import Settings
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, request, status_event
 

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from endpoints.sqs_policy import admits
-from localcloud.inprocess import InProcessAws
+from localcloud.inprocess.aws import InProcessAws
 from tests.faults.scenarios import ELSEWHERE, managed_sqs
 from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, open_stage, status_event
 

@@ -4,7 +4,7 @@ import pytest
 
 from endpoints.causes import explained
 from groundcrew.errors import PermanentError
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.faults.scenarios import managed_sqs
 from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, status_event
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from endpoints.sqs_policy import admits
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.faults.scenarios import managed_sqs
 from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, SPOKE2, STACK_TAG, Stage, request, status_event
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from localcloud.inprocess_faults import Attempt, Kind
+from localcloud.inprocess.faults import Attempt, Kind
 from localcloud.model.environment import Environment
 from localcloud.model.errors import AwsError
 from tests.unit.stage import HUB, SPOKE, Stage, status_event

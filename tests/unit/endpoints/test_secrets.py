@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from localcloud.inprocess_faults import Killed, Kind
+from localcloud.inprocess.faults import Killed, Kind
 from tests.unit.stage import HUB, SPOKE, Stage, request, status_event
 
 SECRET = "correct-horse-battery-staple"

@@ -10,7 +10,7 @@ from endpoints.plan import CreateEndpoint, DeleteEndpoints
 from endpoints.planner import MWAA_WAITS
 from fleet.survey import Seen, longest_pending
 from groundcrew.places import Place
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.endpoints.stories import (
     BORN,
     SPOKE,

@@ -26,7 +26,7 @@ from exports.verify import handler as verify
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import MetadataSettings, Settings
 from groundcrew_metadata import declared
-from localcloud.inprocess_faults import Killed
+from localcloud.inprocess.faults import Killed
 from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment

@@ -10,7 +10,7 @@ import pytest
 
 from analytics.generate import FILES, HERE, QUESTIONS, template
 from groundcrew_metadata import declared
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from tests.unit.exports.hub import Hub
 

@@ -13,7 +13,7 @@ import pytest
 
 from groundcrew.aws.locks import Locks
 from groundcrew.aws.objects import Bucket
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.exports.hub import BUCKET, Hub
 from tests.unit.stage import HUB, REGION, SPOKE
 

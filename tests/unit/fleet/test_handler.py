@@ -11,7 +11,7 @@ from fleet.survey import Seen, facts
 from groundcrew.aws import airflow
 from groundcrew.errors import TransientError
 from groundcrew.places import Place
-from localcloud.inprocess_faults import Attempt, Kind
+from localcloud.inprocess.faults import Attempt, Kind
 from tests.conftest import Figure
 from tests.unit.endpoints.stories import environment, whole
 from tests.unit.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, status_event

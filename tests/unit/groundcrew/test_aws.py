@@ -13,7 +13,7 @@ from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientError
 from groundcrew.events import Fact
 from groundcrew.network import Admission
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.faults.scenarios import managed_sqs
 from tests.unit.stage import HUB, QUEUE_ARN, REGION, SPOKE, Stage
 

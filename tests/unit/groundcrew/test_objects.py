@@ -7,7 +7,7 @@ import pytest
 from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
 from groundcrew.errors import AccessDenied, AlreadyExists, NotFound, PermanentError, TransientError
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.stage import HUB, REGION, SPOKE, Stage
 
 KEY = "groundcrew/tokens/data.json"

@@ -10,8 +10,8 @@ from groundcrew.aws.session import Roles
 from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientError
 from groundcrew.shipping import Index, Shipping, plan, source
-from localcloud.inprocess_faults import Kind
-from localcloud.inprocess_objects import Bucket
+from localcloud.inprocess.faults import Kind
+from localcloud.inprocess.objects import Bucket
 from tests.unit.stage import REGION, SPOKE, Stage
 
 REF = EnvironmentRef(SPOKE, REGION, "data")

@@ -8,7 +8,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from localcloud.inprocess import InProcessAws, in_process
+from localcloud.inprocess.aws import InProcessAws, in_process
 from localcloud.model.environment import Environment
 
 HUB, SPOKE, OTHER = "111111111111", "222222222222", "333333333333"

@@ -9,9 +9,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
-from localcloud.inprocess import InProcessAws, in_process
-from localcloud.inprocess_faults import Kind
-from localcloud.inprocess_packages import allows
+from localcloud.inprocess.aws import InProcessAws, in_process
+from localcloud.inprocess.faults import Kind
+from localcloud.inprocess.packages import allows
 
 HUB, OTHER = "111111111111", "222222222222"
 MINTER = f"arn:aws:iam::{HUB}:role/groundcrew/minter"

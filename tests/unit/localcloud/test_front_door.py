@@ -11,8 +11,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
-from localcloud.inprocess import InProcessAws
-from localcloud.inprocess_faults import Killed, Kind
+from localcloud.inprocess.aws import InProcessAws
+from localcloud.inprocess.faults import Killed, Kind
 from localcloud.model.airflow import Airflow
 from localcloud.model.environment import Environment
 from localcloud.model.errors import AwsError

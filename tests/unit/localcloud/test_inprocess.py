@@ -8,8 +8,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from localcloud.inprocess import InProcessAws, in_process
-from localcloud.inprocess_faults import Killed, Kind
+from localcloud.inprocess.aws import InProcessAws, in_process
+from localcloud.inprocess.faults import Killed, Kind
 from localcloud.model.caller import Caller
 from tests.unit.localcloud.conftest import HUB, REGION, SPOKE, Shared, client, refused
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.inprocess import InProcessAws
+from localcloud.inprocess.aws import InProcessAws
 from localcloud.model.environment import Environment
 from tests.unit.localcloud.conftest import HUB, OTHER, REGION, SPOKE, Shared, client, refused
 

@@ -1,4 +1,4 @@
-from localcloud.inprocess import InProcessAws
+from localcloud.inprocess.aws import InProcessAws
 from tests.unit.localcloud.conftest import HUB, OTHER, SPOKE, Shared, client, refused
 
 

@@ -7,8 +7,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.inprocess import InProcessAws, in_process
-from localcloud.inprocess_objects import SMALLEST_PART
+from localcloud.inprocess.aws import InProcessAws, in_process
+from localcloud.inprocess.objects import SMALLEST_PART
 from localcloud.model.errors import AwsError
 from localcloud.protocol.rest_xml import unchunked
 

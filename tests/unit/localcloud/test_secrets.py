@@ -2,7 +2,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.inprocess import in_process
+from localcloud.inprocess.aws import in_process
 
 
 def test_a_secret_has_versions_and_stages() -> None:

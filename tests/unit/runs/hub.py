@@ -15,8 +15,8 @@ from unittest import mock
 from groundcrew.environment import EnvironmentRef
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import Settings
-from localcloud.inprocess_faults import Kind
-from localcloud.inprocess_services import SmallServices
+from localcloud.inprocess.faults import Kind
+from localcloud.inprocess.services import SmallServices
 from localcloud.model.airflow_state import Run
 from localcloud.model.environment import Environment
 from runs.follow import handler as follow_handler

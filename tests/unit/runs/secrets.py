@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from localcloud.inprocess_services import SmallServices
+from localcloud.inprocess.services import SmallServices
 from tests.unit.stage import Stage
 
 SECRET = "correct-horse-'battery'-staple"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from groundcrew.errors import TransientError
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from runs.follow import LOOKS, handler
 from runs.watched import Watched

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from groundcrew.aws.cli import LONGEST_COMMAND
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.endpoints.test_at_once import in_the_middle
 from tests.unit.runs.hub import MORE, Hub, open_hub
 from tests.unit.stage import HUB, SPOKE

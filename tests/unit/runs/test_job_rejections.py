@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from groundcrew.environment import EnvironmentRef
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from tests.unit.runs.hub import MORE, Hub, open_hub
 from tests.unit.stage import SETTINGS, SPOKE
 

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from groundcrew.aws import airflow
-from localcloud.inprocess_faults import Attempt, Kind
+from localcloud.inprocess.faults import Attempt, Kind
 from localcloud.model.errors import AwsError
 from tests.unit.runs.desk import ORDERS, TIME, Desk, asking, open_desk
 from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2

@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from tests.unit.stage import REGION, SPOKE, status_event

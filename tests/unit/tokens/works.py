@@ -13,8 +13,8 @@ from unittest import mock
 
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import Settings
-from localcloud.inprocess import bucket_name
-from localcloud.inprocess_objects import Bucket
+from localcloud.inprocess.aws import bucket_name
+from localcloud.inprocess.objects import Bucket
 from localcloud.model.codeartifact import Domain
 from localcloud.model.environment import Environment
 from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Context, Stage, open_stage

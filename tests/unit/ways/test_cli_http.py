@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from groundcrew.aws.cli import LONGEST_COMMAND
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.front_door import FrontDoor
 from tests.unit.runs.hub import Hub
 from tests.unit.stage import HUB, SPOKE

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
-from localcloud.inprocess_faults import Attempt, Killed, Kind
-from localcloud.inprocess_wire import header, response
+from localcloud.inprocess.faults import Attempt, Killed, Kind
+from localcloud.inprocess.wire import header, response
 from localcloud.model.front_door import FrontDoor, Token, cli_action
 
 Send = Callable[[AWSPreparedRequest], AWSResponse]

@@ -29,12 +29,12 @@ from botocore.httpsession import URLLib3Session
 
 from localcloud.clock import Clock
 from localcloud.cloud import Cloud
-from localcloud.inprocess_airflow import Command, airflow_reads, command_lines
-from localcloud.inprocess_faults import Attempt, Faults, Killed, Kind
-from localcloud.inprocess_objects import Objects
-from localcloud.inprocess_packages import Visit, is_index
-from localcloud.inprocess_services import SmallServices, delivery
-from localcloud.inprocess_wire import WIRES, Wire, bodiless, header
+from localcloud.inprocess.airflow import Command, airflow_reads, command_lines
+from localcloud.inprocess.faults import Attempt, Faults, Killed, Kind
+from localcloud.inprocess.objects import Objects
+from localcloud.inprocess.packages import Visit, is_index
+from localcloud.inprocess.services import SmallServices, delivery
+from localcloud.inprocess.wire import WIRES, Wire, bodiless, header
 from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.codeartifact import CodeArtifact

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-from localcloud.inprocess_faults import Kind
+from localcloud.inprocess.faults import Kind
 from localcloud.model.network import Record
 from localcloud.protocol import models, query, rest_json, rest_xml
 

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from localcloud.inprocess_faults import Attempt, Killed, Kind
-from localcloud.inprocess_wire import header, response
+from localcloud.inprocess.faults import Attempt, Killed, Kind
+from localcloud.inprocess.wire import header, response
 from localcloud.model.codeartifact import HOSTS, READ, CodeArtifact, Policy, password
 
 Send = Callable[[AWSPreparedRequest], AWSResponse]

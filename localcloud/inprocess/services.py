@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from localcloud.inprocess_packages import SessionRights
-from localcloud.inprocess_secrets import Secrets
-from localcloud.inprocess_tables import Tables
+from localcloud.inprocess.packages import SessionRights
+from localcloud.inprocess.secrets import Secrets
+from localcloud.inprocess.tables import Tables
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.errors import AwsError
 from localcloud.model.network import Record

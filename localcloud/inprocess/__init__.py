@@ -1,0 +1,1 @@
+"""AWS in one process: real boto3 clients, answered by the model without a server."""
