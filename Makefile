@@ -24,7 +24,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 
 # functions/groundcrew_metadata is a link to what the DAGs import.
 SOURCES := $(wildcard functions layers/airflow/dags/groundcrew/*.py layers/airflow/plugins/groundcrew_listener localcloud \
-	analytics tests bench)
+	analytics tests bench conftest.py)
 PLAIN_TEMPLATES := $(wildcard spoke/template.yaml analytics/template.yaml examples/*/*.yaml)
 SHELL_SCRIPTS := .ci/run $(wildcard tools/*.sh layers/airflow/startup/*.sh localcloud/*.sh)
 # The local cloud needs every environment: itself, the SAM CLI, and the interpreter of the functions.

@@ -22,11 +22,10 @@ from typing import Any
 from bench.cleanup_history import fill
 from bench.results import Figure, NotMeasured, figure, table
 from bench.size import Size
-from localcloud.airflow import installed, processes
+from localcloud.airflow import installed, processes, schemas
 from localcloud.airflow.postgres import Postgres, query
 from localcloud.airflow.settings import Place
 from localcloud.airflow.warm import Commands
-from tests.airflow import schemas
 
 VERSION = "2.10.3"
 RUNS = 20_000

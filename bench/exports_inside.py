@@ -16,12 +16,12 @@ from bench.exports_history import grow
 from bench.results import Figure, NotMeasured, figure
 from bench.size import Size
 from groundcrew_metadata.declared import TASK_INSTANCE
-from localcloud.airflow import installed
+from localcloud.airflow import installed, schemas
 from localcloud.airflow.installed import NotInstalled
 from localcloud.airflow.postgres import Postgres, query
 from localcloud.airflow.running import AirflowFailed, RunningAirflow
 from localcloud.airflow.settings import Place
-from tests.airflow import exporting, schemas
+from tests.airflow import exporting
 
 VERSION = "2.10.3"
 SMALL, LARGE = 200_000, 2_000_000

@@ -1,7 +1,7 @@
 """The list routes of Airflow 3 that an export reads, and the tables that each one feeds.
 
-Measured on 3.0.6 and 3.3.1 (``tests/airflow/test_double.py`` compares): every route counts its entries under the
-filters it knows, whatever the page (``limit=0`` counts only), and ignores the filters it does not know.
+Measured on 3.0.6 and 3.3.1 (``localcloud/tests/airflow/test_double.py`` compares): every route counts its entries under
+the filters it knows, whatever the page (``limit=0`` counts only), and ignores the filters it does not know.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,7 @@
 """The `airflow` command of the double: the flags of each version, and what comes out on stdout and stderr.
 
-Recorded on 2.7.2, 2.10.3 and 3.3.1; ``tests/airflow/test_double.py`` compares. Around the answer there are the log
-lines and warnings of a real command: whoever reads stdout has to find the JSON in it. Help texts are argparse's own.
+Recorded on 2.7.2, 2.10.3 and 3.3.1; ``localcloud/tests/airflow/test_double.py`` compares. Around the answer there are
+the log lines and warnings of a real command: a caller has to find the JSON in stdout. Help texts are argparse's own.
 """
 
 import datetime as dt

@@ -1,6 +1,6 @@
 """The REST API of Airflow 2.x (/api/v1), as far as a caller needs it who starts and follows runs.
 
-Recorded on 2.7.2 and 2.10.3; ``tests/airflow/test_double.py`` compares.
+Recorded on 2.7.2 and 2.10.3; ``localcloud/tests/airflow/test_double.py`` compares.
 """
 
 import datetime as dt

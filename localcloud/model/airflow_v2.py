@@ -1,6 +1,6 @@
 """The REST API of Airflow 3.x (/api/v2), as far as a caller needs it who starts and follows runs.
 
-Recorded on 3.3.1, the lists on 3.0.6, too; ``tests/airflow/test_double.py`` and ``test_double_lists.py`` compare.
+Recorded on 3.3.1, the lists on 3.0.6, too; ``test_double.py`` and ``test_double_lists.py`` compare.
 Unknown query parameters are ignored, unknown members of a body are not.
 """
 

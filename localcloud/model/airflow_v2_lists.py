@@ -1,7 +1,7 @@
 """The lists of Airflow 3.x that can be read from end to end, with what differs between its versions.
 
-Recorded on 3.0.6 and 3.3.1; ``tests/airflow/test_double_lists.py`` compares. A filter that a list or a version does not
-know is ignored, and so is a cursor; 3.0 does not hold pages to their most, and lists the jobs that run.
+Recorded on 3.0.6 and 3.3.1; ``localcloud/tests/airflow/test_double_lists.py`` compares. A filter that a list or a
+version does not know is ignored, and so is a cursor. 3.0 does not limit a page's size, and lists the jobs that run.
 """
 
 import base64

@@ -8,9 +8,9 @@ from pathlib import Path
 from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import Table
 from localcloud.airflow.running import SAMPLES, RunningAirflow
+from localcloud.testing.airflows import processes_of, require
 from tests.airflow import exporting
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import processes_of, require
 from tests.airflow.exporting import credentials
 from tests.airflow.here import Here
 

@@ -1,8 +1,8 @@
 """A running Airflow 2 with what Groundcrew ships, and a bucket that its tasks write to."""
 
 from localcloud.airflow.running import RunningAirflow
+from localcloud.testing.waiting import eventually
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import eventually
 
 
 class Here:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from localcloud.airflow import installed
+from localcloud.testing.waiting import eventually
 from tests.airflow.cleaning import past
 from tests.airflow.cleaning.shipped import DAG_ID, OF_2, POLICY, clean, ordered, report, running
-from tests.airflow.conftest import eventually
 from tests.airflow.exporting import PLACE, SECRET
 from tests.airflow.here import Here
 

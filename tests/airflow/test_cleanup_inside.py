@@ -19,7 +19,7 @@ from tests.airflow.cleaning.databases import (
 )
 from tests.airflow.cleaning.inside_past import NOW
 from tests.airflow.cleaning.inside_specification import Specification
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 pytestmark = pytest.mark.xdist_group("cleanup-inside")
 

@@ -23,11 +23,11 @@ from groundcrew.manifests import Covered
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed
 from localcloud.model.airflow import Airflow
+from localcloud.testing.airflows import live
 from tests.airflow.cleaning import bulk
 from tests.airflow.cleaning.history import NOW, ORDER, Run, fill, history
 from tests.airflow.cleaning.specification import Reference, Rows, Specification
 from tests.airflow.cleaning.stage import Database, clean, open_database
-from tests.airflow.conftest import live
 
 pytestmark = pytest.mark.xdist_group("airflow")
 

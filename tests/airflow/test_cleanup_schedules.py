@@ -12,9 +12,10 @@ from cleanup.outside_versions import capability
 from cleanup.policy import Policy
 from groundcrew.aws.cli import Output
 from localcloud.airflow.running import SAMPLES, RunningAirflow
+from localcloud.testing.airflows import live, processes_of, require
+from localcloud.testing.waiting import eventually
 from tests.airflow.cleaning import schedules, stage
 from tests.airflow.cleaning.shipped import OF_2, POLICY, clean, ordered, report, running
-from tests.airflow.conftest import eventually, live, processes_of, require
 from tests.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("cleanup-dag")

@@ -6,9 +6,8 @@ import pytest
 
 from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import As, Kind, Table
-from localcloud.airflow import installed
-from tests.airflow import schemas
-from tests.airflow.conftest import LIVE, require
+from localcloud.airflow import installed, schemas
+from localcloud.testing.airflows import LIVE, require
 
 VERSIONS = schemas.versions()
 

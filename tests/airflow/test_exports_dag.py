@@ -11,8 +11,9 @@ import pytest
 
 from groundcrew_metadata import declared
 from localcloud.airflow.settings import Place
+from localcloud.testing.airflows import live, require
+from localcloud.testing.waiting import eventually
 from tests.airflow import database, exporting
-from tests.airflow.conftest import eventually, live, require
 from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, receipt
 from tests.airflow.exporting_dag import STABLE, running, stable
 from tests.airflow.here import Here

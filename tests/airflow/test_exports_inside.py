@@ -11,12 +11,15 @@ import pytest
 
 from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import Table
+from localcloud.airflow import schemas
 from localcloud.airflow.postgres import Postgres, query
-from tests.airflow import database, exporting, generator, schemas
+from localcloud.testing import generator
+from localcloud.testing.airflows import require
+from localcloud.testing.waiting import eventually
+from tests.airflow import database, exporting
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import eventually, require
 from tests.airflow.exporting import EXPORT_ID, PREFIX, SECRET, WHOLE, Engine, conf, receipt
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 

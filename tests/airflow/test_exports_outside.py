@@ -12,14 +12,15 @@ import pytest
 from exports import outside, outside_columns
 from groundcrew.errors import PermanentError
 from groundcrew_metadata import declared
+from localcloud.airflow import schemas
 from localcloud.airflow.postgres import query
 from localcloud.airflow.running import SAMPLES, RunningAirflow
-from tests.airflow import schemas
-from tests.airflow.api_server import Served, serving
-from tests.airflow.conftest import eventually, live, processes_of, require
+from localcloud.testing.airflows import live, processes_of, require
+from localcloud.testing.api_server import Served, serving
+from localcloud.testing.tame import fill_served
+from localcloud.testing.waiting import eventually
 from tests.airflow.outside import Outside, differences, everything
-from tests.airflow.tame import fill_served
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 pytestmark = pytest.mark.xdist_group("airflow")
 

@@ -10,15 +10,18 @@ import pytest
 
 from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import Table
+from localcloud.airflow import schemas
 from localcloud.airflow.postgres import query
-from tests.airflow import database, exporting, generator, schemas
+from localcloud.testing import generator
+from localcloud.testing.airflows import live, require
+from localcloud.testing.waiting import eventually
+from tests.airflow import database, exporting
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import eventually, live, require
 from tests.airflow.exporting import Engine
 from tests.airflow.exporting_dag import DEADLINE, STABLE, running, stable
 from tests.airflow.here import Here
 from tests.airflow.published import Published, comparable
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.exports.hub import open_hub
 
 pytestmark = pytest.mark.xdist_group("exports-inside")

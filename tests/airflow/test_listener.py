@@ -10,9 +10,10 @@ import pytest
 
 from groundcrew.events import schema
 from localcloud.airflow import installed
-from tests.airflow.conftest import LIVE, eventually, require
+from localcloud.testing.airflows import LIVE, require
+from localcloud.testing.waiting import eventually
 from tests.airflow.listener.stage import RUNS, Stage, open_stage, p99
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.listener.test_bus import IMPORTS
 
 pytestmark = pytest.mark.xdist_group("airflow")

@@ -11,7 +11,7 @@ import pytest
 
 from localcloud.airflow.running import RunningAirflow
 from localcloud.inprocess.faults import Attempt, Killed, Kind
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.runs.hub import open_hub
 
 pytestmark = pytest.mark.xdist_group("airflow")

@@ -19,8 +19,8 @@ from groundcrew.environment import Environment, EnvironmentRef
 from groundcrew.ways.cli import CliWay
 from groundcrew.ways.seen import RunRef, Start
 from localcloud.airflow import installed
-from tests.airflow.conftest import require
-from tests.conftest import Figure
+from localcloud.testing.airflows import require
+from tests.support.figures import Figure
 
 if TYPE_CHECKING:
     from groundcrew.aws.locks import Locks

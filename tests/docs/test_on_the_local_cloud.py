@@ -18,7 +18,7 @@ from localcloud.__main__ import down, up
 from localcloud.aws import Aws
 from localcloud.fleet import Environment, Network, admissions
 from localcloud.installation import log_tail
-from tests.cloud.conftest import eventually
+from localcloud.testing.waiting import eventually
 from tests.docs.commands import DOCUMENTS, ROOT
 from tests.docs.terminal import HUB, REGION, SPOKE, Script, Terminal
 from tests.template.cfn import Template

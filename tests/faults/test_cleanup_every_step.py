@@ -14,8 +14,8 @@ from cleanup.outside_versions import capability
 from localcloud.inprocess.aws import Entry
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
-from tests.conftest import Figure
 from tests.faults.cleanup_harness import ONLY_READ, run, run_with
+from tests.support.figures import Figure
 from tests.unit.cleanup.hub import Hub, open_hub
 
 OLD = {"log": (100.0, 40.0), "xcom": (90.0,)}

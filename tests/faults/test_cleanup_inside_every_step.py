@@ -20,8 +20,8 @@ from localcloud.inprocess.aws import Entry
 from localcloud.inprocess.faults import Kind
 from localcloud.model.airflow_state import Run
 from localcloud.model.environment import Environment
-from tests.conftest import Figure
 from tests.faults.cleanup_harness import ONLY_READ, run, run_with
+from tests.support.figures import Figure
 from tests.unit.cleanup.hub import BUCKET, Hub, open_hub
 
 OLD, YOUNG = (100.0, 40.0), (2.0,)

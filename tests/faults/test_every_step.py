@@ -3,9 +3,9 @@
 import pytest
 
 from localcloud.inprocess.faults import Kind
-from tests.conftest import Figure
 from tests.faults.harness import WITHOUT_EFFECT, cases, expected, problems
 from tests.faults.scenarios import SCENARIOS, Prepare, deletion, public, recreation_in_another_account
+from tests.support.figures import Figure
 
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())

@@ -21,8 +21,8 @@ from endpoints import removal, sqs_policy
 from endpoints.ownership import ENVIRONMENT, PURPOSE, STACK, Owner
 from groundcrew.aws import airflow
 from groundcrew.errors import NotFound
-from tests.conftest import Figure
 from tests.faults.fleet import Fleet
+from tests.support.figures import Figure
 from tests.unit.stage import SPOKE, SPOKE2, open_stage
 
 IN_CI = settings(

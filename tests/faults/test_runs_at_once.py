@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.conftest import Figure
 from tests.faults.runs_harness import FLEET, judged, play
 from tests.faults.runs_scenarios import (
     Prepare,
@@ -16,6 +15,7 @@ from tests.faults.runs_scenarios import (
     unpause,
     wait,
 )
+from tests.support.figures import Figure
 from tests.unit.endpoints.test_at_once import in_the_middle
 from tests.unit.runs.hub import Hub, Message, open_hub
 

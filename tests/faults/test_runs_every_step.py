@@ -3,9 +3,9 @@
 import pytest
 
 from localcloud.inprocess.faults import Kind
-from tests.conftest import Figure
 from tests.faults.runs_harness import FLEET, READS, cases, judged, play, problems
 from tests.faults.runs_scenarios import SCENARIOS, Prepare
+from tests.support.figures import Figure
 from tests.unit.runs.hub import open_hub
 
 

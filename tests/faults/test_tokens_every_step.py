@@ -10,7 +10,6 @@ import pytest
 from groundcrew.aws import bus
 from groundcrew.errors import GroundcrewError
 from localcloud.inprocess.faults import Kind
-from tests.conftest import Figure
 from tests.faults.tokens_harness import (
     READS,
     SCENARIOS,
@@ -22,6 +21,7 @@ from tests.faults.tokens_harness import (
     replaced_token,
     startup_script,
 )
+from tests.support.figures import Figure
 from tokens.rotate import Rotation
 from tokens.shelf import Shelf
 from tokens.startup import Bind

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from localcloud.airflow.postgres import query
-from tests.airflow.schemas import Table
+from localcloud.airflow.schemas import Table
 
 NOW = datetime.now(UTC)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.airflow.running import SAMPLES, RunningAirflow
+from localcloud.testing.airflows import live, processes_of, require
 from tests.airflow import exporting
 from tests.airflow.bucket import Bucket
-from tests.airflow.conftest import live, processes_of, require
 from tests.airflow.exporting import PLACE, credentials
 from tests.airflow.here import Here
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from localcloud.airflow.installed import ROOT
 from localcloud.airflow.running import RunningAirflow
-from tests.airflow.conftest import eventually
+from localcloud.testing.waiting import eventually
 from tests.bus import Bus, open_bus
 
 HERE = Path(__file__).parent

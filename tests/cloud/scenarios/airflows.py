@@ -9,7 +9,7 @@ from typing import Any
 
 from localcloud.fleet import Environment, Network, make_network
 from localcloud.installation import HUB, REGION
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed, Fact
 
 V2, V3 = "2.10.3", "3.3.1"

@@ -16,7 +16,7 @@ from localcloud.client import Client
 from localcloud.fleet import Environment, Network, calls_for
 from localcloud.installation import HUB, REGION, SPOKES, dead_letters
 from localcloud.model.switches import DEFAULTS
-from tests.cloud.conftest import allow, policy, unique
+from localcloud.testing.served import allow, policy, unique
 
 SPOKE, OTHER = SPOKES
 SECOND_REGION = "eu-west-3"

@@ -15,8 +15,8 @@ from typing import Any
 from localcloud.container import Container, credentials
 from localcloud.fleet import Environment
 from localcloud.installation import HUB, REGION
+from localcloud.testing.served import allow, policy, unique
 from localcloud.wheels import wheel
-from tests.cloud.conftest import allow, policy, unique
 from tests.cloud.scenarios.airflows import available
 from tests.cloud.scenarios.deployed import Deployed, Fact
 

@@ -14,7 +14,7 @@ from localcloud.airflow import folder as dag_folder
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from localcloud.fleet import Environment, make_network
 from localcloud.installation import HUB, REGION, SPOKE_STACK, STACK
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
 
 EXPORTS = f"groundcrew-exports-{HUB}-{REGION}"

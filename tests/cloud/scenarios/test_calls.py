@@ -3,7 +3,7 @@
 from localcloud.fleet import make_network
 from localcloud.installation import REGION
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 NOTHING_TO_DO = 4
 

@@ -9,9 +9,9 @@ import pytest
 
 from localcloud.fleet import Environment, Network, make_network
 from localcloud.installation import HUB, REGION
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 Provoked = AbstractContextManager[Environment]
 

@@ -10,7 +10,7 @@ import pytest
 
 from localcloud.fleet import Environment
 from localcloud.installation import HUB, REGION
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.airflows import V3, available
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed, Fact
 

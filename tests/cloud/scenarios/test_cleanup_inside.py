@@ -10,8 +10,8 @@ import pytest
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import query
 from localcloud.installation import HUB, REGION
+from localcloud.testing.waiting import eventually
 from tests.airflow.cleaning import past
-from tests.airflow.conftest import eventually
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
 from tests.cloud.scenarios.real import EXPORTS, Real, samples
 

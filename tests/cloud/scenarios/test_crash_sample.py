@@ -11,9 +11,9 @@ import pytest
 
 from localcloud.fleet import Environment, Network, foreign_resources, make_network
 from localcloud.installation import HUB, REGION
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 ROLES = "/groundcrew-(endpoints|observer|network)-"
 KINDS = ("throttle", "drop", "error", "denied")

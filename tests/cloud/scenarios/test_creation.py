@@ -7,7 +7,7 @@ import pytest
 from localcloud.fleet import admissions, make_network
 from localcloud.installation import HUB, REGION
 from tests.cloud.scenarios.deployed import OTHER, SECOND_REGION, SPOKE, Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 
 @pytest.mark.parametrize(

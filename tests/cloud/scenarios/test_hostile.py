@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from localcloud.fleet import Network, make_network
 from localcloud.installation import HUB, REGION, SPOKE_STACK, STACK
-from tests.cloud.conftest import OUTSIDER, allow, policy, unique
+from localcloud.testing.served import OUTSIDER, allow, policy, unique
 from tests.cloud.scenarios.deployed import OTHER, SECOND_REGION, SPOKE, Deployed
 
 BUS = f"arn:aws:events:{REGION}:{HUB}:event-bus/groundcrew"

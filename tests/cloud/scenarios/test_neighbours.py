@@ -8,7 +8,7 @@ import pytest
 
 from localcloud.fleet import Environment, Network, admissions, make_network
 from localcloud.installation import HUB, REGION
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
 
 SQS = f"com.amazonaws.{REGION}.sqs"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from localcloud.installation import HUB
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.airflows import DAGS, TEAM, V3, Fleet, available, stack
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
 

@@ -10,10 +10,10 @@ import pytest
 
 from localcloud.fleet import Environment
 from localcloud.installation import HUB, REGION
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.airflows import TEAM, Fleet, put_in
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 
 def envelope(sender: str, asked: datetime, **detail: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cloud.scenarios.airflows import Fleet
 from tests.cloud.scenarios.deployed import Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 ROUTER, WORKER, FOLLOWER, MACHINE = (f"groundcrew-runs{name}-us" for name in ("-router", "", "-follow", "-machine"))
 OBSERVER, AIRFLOW = "groundcrew-observer-us", "groundcrew-airflow-us"

@@ -7,7 +7,7 @@ from typing import Any
 
 from localcloud.installation import HUB
 from tests.cloud.scenarios.deployed import Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 TOKEN = re.compile(r"cli-[0-9a-f]{48}|FwoGZX[0-9a-f]{128}|Bearer |Authorization:|X-Amz-Security-Token")
 """Tokens of command lines and of sessions as the local cloud makes them, and the headers they travel in."""

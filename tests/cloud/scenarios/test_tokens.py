@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from localcloud.container import startup_script
 from localcloud.installation import HUB, REGION
+from localcloud.testing.served import unique
 from localcloud.wheels import wheel
-from tests.cloud.conftest import unique
 from tests.cloud.scenarios.airflows import available
 from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
 from tests.cloud.scenarios.packages import FAILED, PACKAGE, ROTATED, Bound, Shelf, make_bucket

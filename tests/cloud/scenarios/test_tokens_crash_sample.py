@@ -11,7 +11,7 @@ import pytest
 
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
 from tests.cloud.scenarios.packages import TURN, Bound, Shelf
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 WORKER, ROTATOR, MINTER = (f"groundcrew-tokens{name}-us" for name in ("", "-rotate", "-minter"))
 COURIER, OBSERVER = "groundcrew-courier-us", "groundcrew-observer-us"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from localcloud.installation import HUB, SPOKES
-from tests.cloud.conftest import unique
+from localcloud.testing.served import unique
 from tests.cloud.scenarios.deployed import REGIONS, Deployed
-from tests.conftest import Figure
+from tests.support.figures import Figure
 
 OBJECTS = ("groundcrew/tokens/", "dags/codeartifact.txt")
 """Where tokens belong, in environments' buckets; nothing else of a bucket may hold one. Secrets are not looked into."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from localcloud.container import BASH, Container, Installed, Started, credentials, startup_script
+from localcloud.testing.served import HUB, LocalCloud, allow, unique
 from localcloud.wheels import wheel
-from tests.cloud.conftest import HUB, LocalCloud, allow, unique
 
 REGION, KEY = "us-east-1", "groundcrew/tokens.json"
 SHELLS = ("/bin/dash", BASH)

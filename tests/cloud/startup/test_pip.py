@@ -2,8 +2,8 @@
 
 import pytest
 
+from localcloud.testing.served import HUB
 from localcloud.wheels import wheel
-from tests.cloud.conftest import HUB
 from tests.cloud.startup.conftest import REGION, Shop
 
 REQUIREMENTS = "acme-tool\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from localcloud.model.environment import Environment
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, status_event
 
 NOTHING_TO_DO = 4

@@ -12,7 +12,7 @@ from groundcrew.aws import airflow
 from groundcrew.errors import TransientError
 from groundcrew.places import Place
 from localcloud.inprocess.faults import Attempt, Kind
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.endpoints.stories import environment, whole
 from tests.unit.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, status_event
 

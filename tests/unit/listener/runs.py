@@ -1,12 +1,11 @@
 """A run as the hooks get it."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from groundcrew_listener.event import Change
 from groundcrew_listener.outbox import Outbox
+from localcloud.testing.waiting import eventually
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -41,12 +40,3 @@ def end(box: Outbox) -> None:
         box._queue.get()
     box.close()
     assert box._thread is None or eventually(lambda: not box._running())
-
-
-def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true answer of ``check``; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not (answer := check()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-    return answer

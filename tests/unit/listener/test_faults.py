@@ -12,10 +12,11 @@ from botocore.session import Session
 
 from groundcrew_listener import hooks, outbox
 from groundcrew_listener.event import Change
+from localcloud.testing.waiting import eventually
 from tests.bus import Bus
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.listener.faults import Fault, ForcedError
-from tests.unit.listener.runs import Run, end, eventually
+from tests.unit.listener.runs import Run, end
 
 Hook = Callable[[Any], None]
 

@@ -11,8 +11,9 @@ import pytest
 
 from groundcrew_listener import hooks, outbox
 from groundcrew_listener.outbox import CAPACITY, Outbox
+from localcloud.testing.waiting import eventually
 from tests.bus import Bus
-from tests.unit.listener.runs import Run, change, end, eventually
+from tests.unit.listener.runs import Run, change, end
 
 
 @pytest.fixture
@@ -123,7 +124,8 @@ PATIENT = f"outbox.AT_EXIT_SECONDS = {10 * LONGEST_SECONDS}"
 FORK = """
 import os, sys
 from groundcrew_listener import hooks, outbox
-from tests.unit.listener.runs import Run, eventually
+from localcloud.testing.waiting import eventually
+from tests.unit.listener.runs import Run
 sys.modules["airflow"] = sys.modules["airflow.version"] = type(sys)("airflow")
 sys.modules["airflow"].version = "2.10.3"
 {parent}

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groundcrew.environment import EnvironmentRef
-from tests.conftest import Figure
+from tests.support.figures import Figure
 from tests.unit.runs.desk import Desk, asking, open_desk
 from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2
 

@@ -1,0 +1,3 @@
+"""Loads the fixtures that all tests share; see each module."""
+
+pytest_plugins = ("localcloud.testing.airflows", "localcloud.testing.served", "tests.support.figures")
