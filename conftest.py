@@ -1,3 +1,8 @@
 """Loads the fixtures that all tests share; see each module."""
 
-pytest_plugins = ("localcloud.testing.airflows", "localcloud.testing.served", "tests.support.figures")
+pytest_plugins = (
+    "localcloud.testing.airflows",
+    "localcloud.testing.served",
+    "tests.support.figures",
+    "tests.support.tiers",
+)

@@ -3,15 +3,16 @@
 import pytest
 
 from localcloud.inprocess.faults import Kind
-from tests.faults.harness import WITHOUT_EFFECT, cases, expected, problems
+from tests.faults.harness import WITHOUT_EFFECT, Case, cases, expected, problems
 from tests.faults.scenarios import SCENARIOS, Prepare, deletion, public, recreation_in_another_account
 from tests.support.figures import Figure
+from tests.support.tiers import Sample
 
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_one_more_sweep_heals_everything(scenario: Prepare, kind: Kind, figure: Figure) -> None:
-    tried = list(cases(scenario, kind))
+def test_one_more_sweep_heals_everything(scenario: Prepare, kind: Kind, figure: Figure, sample: Sample[Case]) -> None:
+    tried = sample(list(cases(scenario, kind)))
     assert tried or kind not in WITHOUT_EFFECT
     figure("fault cases", len(tried))
     assert [problem for case in tried for problem in problems(case)] == []
@@ -23,8 +24,10 @@ def test_one_more_sweep_heals_everything(scenario: Prepare, kind: Kind, figure: 
 @pytest.mark.parametrize(
     "scenario", [public, deletion, recreation_in_another_account], ids=lambda scenario: scenario.__name__
 )
-def test_a_sweep_that_fails_is_made_good_by_the_next(scenario: Prepare, kind: Kind, figure: Figure) -> None:
-    tried = list(cases(scenario, kind, event_lost=True))
+def test_a_sweep_that_fails_is_made_good_by_the_next(
+    scenario: Prepare, kind: Kind, figure: Figure, sample: Sample[Case]
+) -> None:
+    tried = sample(list(cases(scenario, kind, event_lost=True)))
     figure("fault cases", len(tried))
     assert [problem for case in tried for problem in problems(case)] == []
 

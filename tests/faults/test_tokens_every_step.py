@@ -13,6 +13,7 @@ from localcloud.inprocess.faults import Kind
 from tests.faults.tokens_harness import (
     READS,
     SCENARIOS,
+    Case,
     Prepare,
     Variant,
     cases,
@@ -22,6 +23,7 @@ from tests.faults.tokens_harness import (
     startup_script,
 )
 from tests.support.figures import Figure
+from tests.support.tiers import Sample
 from tokens.rotate import Rotation
 from tokens.shelf import Shelf
 from tokens.startup import Bind
@@ -29,8 +31,10 @@ from tokens.startup import Bind
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_a_token_is_in_place_or_it_is_said_that_there_is_none(scenario: Prepare, kind: Kind, figure: Figure) -> None:
-    tried = list(cases(scenario, kind))
+def test_a_token_is_in_place_or_it_is_said_that_there_is_none(
+    scenario: Prepare, kind: Kind, figure: Figure, sample: Sample[Case]
+) -> None:
+    tried = sample(list(cases(scenario, kind)))
     assert tried or kind not in READS
     figure("fault cases, tokens", len(tried))
     assert [problem for case in tried for problem in problems(case)] == []
