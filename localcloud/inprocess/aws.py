@@ -79,6 +79,15 @@ class Entry:
         return self.attempt.operation
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an operation came to: the HTTP response, its members if they are known, the code of an error."""
+
+    response: AWSResponse
+    result: Record | None
+    error: str | None
+
+
 @dataclass
 class InProcessAws:
     """The cloud of one test: builders, what was recorded, faults."""
@@ -200,22 +209,23 @@ class InProcessAws:
             fault = rule.kind if rule else None
             if fault is not None and not fault.takes_effect:
                 return self._failed(wire, attempt, fault, request.url)
-            result, error = None, None
-            try:
-                result = self._run(wire, name, attempt, _credential(request)[0])
-            except AwsError as raised:
-                error = raised
-            effect = error is None and not (name.startswith(_READS) or airflow_reads(attempt.params))
-            self.journal.append(
-                Entry(attempt, effect, result if effect else None, error.code if error else None, fault)
-            )
+            answered = self.respond(wire, name, attempt, request)
+            effect = answered.error is None and not (name.startswith(_READS) or airflow_reads(attempt.params))
+            self.journal.append(Entry(attempt, effect, answered.result if effect else None, answered.error, fault))
             if fault is Kind.TIMED_OUT_AFTER:
                 raise ReadTimeoutError(endpoint_url=request.url)
             if fault is Kind.KILLED_AFTER:
                 raise Killed(attempt.operation)
-            if error is not None:
-                return wire.error(request.url, error.status, error.code, error.message, error.members)
-            return wire.ok(request.url, name, result or {})
+            return answered.response
+
+    def respond(self, wire: Wire, name: str, attempt: Attempt, request: AWSPreparedRequest) -> Answered:
+        """Run the operation that a request asks for."""
+        try:
+            result = self._run(wire, name, attempt, _credential(request)[0])
+        except AwsError as error:
+            refusal = wire.error(request.url, error.status, error.code, error.message, error.members)
+            return Answered(refusal, None, error.code)
+        return Answered(wire.ok(request.url, name, result), result, None)
 
     def visit(self, request: AWSPreparedRequest) -> AWSResponse:
         """One request to the index of a CodeArtifact repository; raises what the network or the process would."""
@@ -295,14 +305,19 @@ botocore.handlers.BUILTIN_HANDLERS.append(("before-send", _before_send))
 
 @contextmanager
 def in_process(
-    cloud: Cloud | None = None, *, account: str = "111111111111", region: str = "us-east-1", role: str | None = None
+    cloud: Cloud | None = None,
+    *,
+    account: str = "111111111111",
+    region: str = "us-east-1",
+    role: str | None = None,
+    kind: type[InProcessAws] = InProcessAws,
 ) -> Iterator[InProcessAws]:
     """Answer every boto3 client of this process until the block ends.
 
     Ambient credentials are those of ``role`` (an ARN) or of the account. Sessions must be made after this module is
-    imported.
+    imported. ``kind``: ``MotoAws``, for example.
     """
-    aws = InProcessAws(cloud or Cloud(clock=StillClock()))
+    aws = kind(cloud or Cloud(clock=StillClock()))
     hidden = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ambient = {
         **hidden,

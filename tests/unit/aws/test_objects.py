@@ -1,4 +1,4 @@
-"""Objects in S3, in a spoke's account and in the hub's, on S3's double."""
+"""Objects in S3, in a spoke's account and in the hub's."""
 
 from typing import Any
 
@@ -8,31 +8,39 @@ from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
 from groundcrew.errors import AccessDenied, AlreadyExists, NotFound, PermanentError, TransientError
 from localcloud.inprocess.faults import Kind
+from tests.support.worlds import World
 from tests.unit.stage import HUB, REGION, SPOKE, Stage
 
 KEY = "groundcrew/tokens/data.json"
 
 
 @pytest.fixture
-def bucket(stage: Stage) -> Bucket:
+def bucket(world: World, roles: Roles) -> Bucket:
+    world.bucket("airflow-data", SPOKE)
+    return Bucket.of_spoke(roles, Role("courier", SPOKE, REGION), "airflow-data")
+
+
+@pytest.fixture
+def doubled(stage: Stage, roles: Roles) -> Bucket:
+    """On our double: KMS keys that are disabled, and what policies of buckets admit, are unknown to moto."""
     stage.aws.objects.bucket("airflow-data", SPOKE)
-    return Bucket.of_spoke(Roles("aws", REGION, "groundcrew-test"), Role("courier", SPOKE, REGION), "airflow-data")
+    return Bucket.of_spoke(roles, Role("courier", SPOKE, REGION), "airflow-data")
 
 
-def test_what_is_put_is_got_with_its_metadata(stage: Stage, bucket: Bucket) -> None:
+def test_what_is_put_is_got_with_its_metadata(world: World, bucket: Bucket) -> None:
     put = bucket.put(KEY, b"one", metadata={"binding": "data"})
     assert bucket.get(KEY) == (put, b"one")
     assert bucket.head(KEY) == put
     assert put.metadata == {"binding": "data"}
-    role = stage.aws.calls("s3:PutObject")[0].attempt
+    role = world.aws.calls("s3:PutObject")[0].attempt
     assert (role.account, role.role) == (SPOKE, f"arn:aws:iam::{SPOKE}:role/groundcrew/groundcrew-courier-us-east-1")
 
 
-def test_the_hubs_bucket_is_used_as_the_function_itself(stage: Stage) -> None:
-    stage.aws.objects.bucket("exports", HUB)
+def test_the_hubs_bucket_is_used_as_the_function_itself(world: World) -> None:
+    world.bucket("exports", HUB)
     Bucket.own("exports", HUB, REGION).put("a", b"")
-    assert stage.aws.calls("s3:PutObject")[0].attempt.role == HUB
-    assert not stage.aws.calls("sts:*")
+    assert world.aws.calls("s3:PutObject")[0].attempt.role == HUB
+    assert not world.aws.calls("sts:*")
 
 
 def test_an_older_version_can_be_read_until_it_is_deleted(bucket: Bucket) -> None:
@@ -87,24 +95,24 @@ def test_what_is_to_be_new_does_not_replace(bucket: Bucket) -> None:
     assert bucket.get(KEY)[1] == b"one"
 
 
-def test_the_buckets_own_encryption_is_kept_unless_a_key_is_named(stage: Stage, bucket: Bucket) -> None:
+def test_the_buckets_own_encryption_is_kept_unless_a_key_is_named(stage: Stage, doubled: Bucket) -> None:
     stage.aws.objects.buckets["airflow-data"].kms_key = "arn:aws:kms:us-east-1:222222222222:key/theirs"
-    bucket.put(KEY, b"one")
-    bucket.put(KEY, b"two", kms_key="arn:aws:kms:us-east-1:222222222222:key/named")
+    doubled.put(KEY, b"one")
+    doubled.put(KEY, b"two", kms_key="arn:aws:kms:us-east-1:222222222222:key/named")
     used = [version.headers["SSEKMSKeyId"] for version in stage.aws.objects.buckets["airflow-data"].keys[KEY]]
     assert [arn.rpartition("/")[2] for arn in used] == ["theirs", "named"]
 
 
 @pytest.mark.parametrize("name", ["put", "get"])
-def test_a_key_that_is_disabled_is_said(stage: Stage, bucket: Bucket, name: str) -> None:
+def test_a_key_that_is_disabled_is_said(stage: Stage, doubled: Bucket, name: str) -> None:
     arn = "arn:aws:kms:us-east-1:222222222222:key/theirs"
     stage.aws.objects.buckets["airflow-data"].kms_key = arn
-    bucket.put(KEY, b"one")
+    doubled.put(KEY, b"one")
     stage.aws.objects.disabled_keys.add(arn)
     with pytest.raises(PermanentError) as caught:
-        bucket.put(KEY, b"two") if name == "put" else bucket.get(KEY)
+        doubled.put(KEY, b"two") if name == "put" else doubled.get(KEY)
     assert caught.value.cause == "KMS.DisabledException"
-    assert bucket.head(KEY).key == KEY  # needs no key
+    assert doubled.head(KEY).key == KEY  # needs no key
 
 
 @pytest.mark.parametrize("name", ["get", "head"])
@@ -121,8 +129,8 @@ def test_a_bucket_of_somebody_else_gets_nothing(stage: Stage) -> None:
     assert not theirs.keys
 
 
-def test_a_bucket_that_is_gone_is_not_found(stage: Stage, bucket: Bucket) -> None:
-    stage.aws.objects.buckets.clear()
+def test_a_bucket_that_is_gone_is_not_found(world: World, bucket: Bucket) -> None:
+    world.delete_bucket("airflow-data")
     for act in (lambda: bucket.put(KEY, b""), lambda: bucket.head(KEY), lambda: bucket.versions(KEY)):
         with pytest.raises(NotFound):
             act()
@@ -140,10 +148,10 @@ def test_a_bucket_that_is_gone_is_not_found(stage: Stage, bucket: Bucket) -> Non
     ],
 )
 def test_what_may_go_better_later_is_transient(
-    stage: Stage, bucket: Bucket, kind: Kind, operation: str, act: Any
+    world: World, bucket: Bucket, kind: Kind, operation: str, act: Any
 ) -> None:
     bucket.put(KEY, b"before")
-    rule = stage.aws.faults.add(kind, operation)
+    rule = world.aws.faults.add(kind, operation)
     with pytest.raises(TransientError):
         act(bucket)
     assert rule.fired == 3  # the SDK's own tries
