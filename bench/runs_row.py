@@ -29,8 +29,10 @@ from localcloud.model.environment import Environment
 from runs.handler import handler as worker
 from runs.order import REQUESTED, STARTED
 from runs.router import handler as router
+from tests.support.context import Context
+from tests.support.queues import queue_arn
+from tests.support.stage import HUB, REGION, Stage, open_stage
 from tests.unit.runs.hub import ORDERS_QUEUE, REQUESTS_QUEUE, deployed
-from tests.unit.stage import HUB, REGION, Context, Stage, open_stage
 
 VERSIONS = ("2.10.3", "3.3.1")
 PAIRS = 5
@@ -95,8 +97,8 @@ class Pair:
         sent = self.stage.aws.small.messages
 
         def invoke() -> None:
-            router(_batch(json.dumps(request), REQUESTS_QUEUE.arn), Context())
-            worker(_batch(sent.pop()["MessageBody"], ORDERS_QUEUE.arn), Context())
+            router(_batch(json.dumps(request), queue_arn(REQUESTS_QUEUE)), Context())
+            worker(_batch(sent.pop()["MessageBody"], queue_arn(ORDERS_QUEUE)), Context())
 
         return invoke
 

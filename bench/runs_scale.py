@@ -15,8 +15,9 @@ from localcloud.model.environment import Environment
 from runs.handler import handler as worker
 from runs.order import REQUESTED
 from runs.router import handler as router
-from tests.unit.runs.hub import MAX_RECEIVES, ORDERS_QUEUE, REQUESTS_QUEUE, deployed
-from tests.unit.stage import HUB, REGION, SETTINGS
+from tests.support.queues import queue_arn
+from tests.support.stage import HUB, REGION, SETTINGS
+from tests.unit.runs.hub import MAX_RECEIVES, ORDERS_HIDDEN, ORDERS_QUEUE, REQUESTS_HIDDEN, REQUESTS_QUEUE, deployed
 
 REQUESTS = 1000
 ACCOUNTS = [f"{number:012}" for number in range(400, 410)]
@@ -35,8 +36,8 @@ ROUTERS, WORKERS = 10, 40
 REST = "airflow:InvokeRestApi"
 SEED = 20261122
 
-REQUESTED_AT = Source(router, REQUESTS_QUEUE.arn, MAX_RECEIVES, REQUESTS_QUEUE.visibility_timeout, batch_size=10)
-ORDERED_AT = Source(worker, ORDERS_QUEUE.arn, MAX_RECEIVES, ORDERS_QUEUE.visibility_timeout)
+REQUESTED_AT = Source(router, queue_arn(REQUESTS_QUEUE), MAX_RECEIVES, REQUESTS_HIDDEN, batch_size=10)
+ORDERED_AT = Source(worker, queue_arn(ORDERS_QUEUE), MAX_RECEIVES, ORDERS_HIDDEN)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from bench.simulation import EVENTS_AT_ONCE, ROUTINE_AT_ONCE, Simulation, simula
 from bench.size import Size
 from localcloud.inprocess.aws import EPOCH
 from localcloud.model.environment import Environment
-from tests.unit.stage import status_event
+from tests.support.stage import status_event
 
 SIZES = (10, 100, 1000)
 MOST_ACCOUNTS = 50

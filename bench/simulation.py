@@ -22,7 +22,8 @@ from localcloud.inprocess.aws import EPOCH
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from localcloud.protocol import query
-from tests.unit.stage import HUB, QUEUE_ARN, REGION, SETTINGS, VISIBILITY_TIMEOUT, Context, Stage, open_stage
+from tests.support.context import Context
+from tests.support.stage import HUB, QUEUE_ARN, REGION, SETTINGS, VISIBILITY_TIMEOUT, Stage, open_stage
 
 EVENTS_AT_ONCE, ROUTINE_AT_ONCE = 5, 3
 """``MaximumConcurrency`` of the two queues of part ``endpoints`` (``template.yaml``)."""
@@ -150,7 +151,7 @@ class Simulation:
             "messageId": handle,
             "receiptHandle": handle,
             "body": json.dumps(message.event),
-            "attributes": {"ApproximateReceiveCount": str(message.received), "SentTimestamp": self.stage.queued()},
+            "attributes": {"ApproximateReceiveCount": str(message.received), "SentTimestamp": self.stage.queue.now()},
             "eventSourceARN": source.arn,
         }
 

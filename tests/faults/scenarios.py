@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud.model.environment import Environment
-from tests.unit.stage import DEFAULT_POLICY, HUB, REGION, SPOKE, Stage, status_event
+from tests.support.stage import DEFAULT_POLICY, HUB, REGION, SPOKE, Stage, status_event
 
 Event = dict[str, Any]
 Prepare = Callable[[Stage], Event]

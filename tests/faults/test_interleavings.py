@@ -23,7 +23,7 @@ from groundcrew.aws import airflow
 from groundcrew.errors import NotFound
 from tests.faults.fleet import Fleet
 from tests.support.figures import Figure
-from tests.unit.stage import SPOKE, SPOKE2, open_stage
+from tests.support.stage import SPOKE, SPOKE2, open_stage
 
 IN_CI = settings(
     max_examples=20,

@@ -13,7 +13,7 @@ from localcloud.inprocess.aws import Entry
 from localcloud.inprocess.faults import Killed, Kind, Rule
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
-from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2
+from tests.support.stage import HUB, REGION, SPOKE, SPOKE2
 from tests.unit.tokens.works import HOUR, Works, open_works
 from tokens.order import TOGETHER
 from tokens.rotate import LAST_TRY

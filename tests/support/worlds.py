@@ -17,7 +17,7 @@ import botocore.session
 
 from localcloud.inprocess.aws import InProcessAws, in_process
 from localcloud.inprocess.moto import MotoAws
-from tests.unit.stage import HUB, REGION, SPOKE, _client
+from tests.support.stage import HUB, REGION, SPOKE, _client
 
 ROLE = f"arn:aws:iam::{HUB}:role/machine"
 MACHINE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}

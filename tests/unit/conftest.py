@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.stage import Stage, open_stage
+from tests.support.stage import Stage, open_stage
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 
 from groundcrew.aws.session import Roles
+from tests.support.stage import REGION
 from tests.support.worlds import World, opened
-from tests.unit.stage import REGION
 
 
 @pytest.fixture(params=["doubles", "moto"])

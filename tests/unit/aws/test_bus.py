@@ -10,8 +10,8 @@ from groundcrew.aws import bus
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import TransientError
 from groundcrew.events import Fact
+from tests.support.stage import REGION, SPOKE, Stage
 from tests.support.worlds import World
-from tests.unit.stage import REGION, SPOKE, Stage
 
 
 @pytest.mark.parametrize(("number", "calls"), [(0, 0), (1, 1), (10, 1), (11, 2), (25, 3)])

@@ -9,8 +9,8 @@ from groundcrew.aws.cli import StillRunning
 from groundcrew.aws.locks import Locks
 from groundcrew.errors import TransientError
 from localcloud.inprocess.faults import Kind
+from tests.support.stage import REGION
 from tests.support.worlds import World
-from tests.unit.stage import REGION
 
 NAME = "cli/222222222222/us-east-1/data"
 

@@ -2,8 +2,8 @@
 
 from groundcrew.aws import machines
 from localcloud.inprocess.faults import Kind
+from tests.support.stage import REGION
 from tests.support.worlds import World
-from tests.unit.stage import REGION
 
 
 def started(world: World) -> list[str | None]:

@@ -9,8 +9,8 @@ from groundcrew.aws.session import Roles
 from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
 from groundcrew.network import Admission
 from tests.faults.scenarios import managed_sqs
+from tests.support.stage import HUB, REGION, Stage
 from tests.support.worlds import World
-from tests.unit.stage import HUB, REGION, Stage
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from groundcrew.aws.objects import Bucket
 from groundcrew.aws.session import Role, Roles
 from groundcrew.errors import AccessDenied, AlreadyExists, NotFound, PermanentError, TransientError
 from localcloud.inprocess.faults import Kind
+from tests.support.stage import HUB, REGION, SPOKE, Stage
 from tests.support.worlds import World
-from tests.unit.stage import HUB, REGION, SPOKE, Stage
 
 KEY = "groundcrew/tokens/data.json"
 

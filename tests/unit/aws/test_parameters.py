@@ -5,8 +5,8 @@ import pytest
 from groundcrew.aws import parameters
 from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientError
 from localcloud.inprocess.faults import Kind
+from tests.support.stage import REGION
 from tests.support.worlds import World
-from tests.unit.stage import REGION
 
 
 def test_the_object_in_a_parameter_is_read(world: World) -> None:

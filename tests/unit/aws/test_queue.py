@@ -7,8 +7,8 @@ import pytest
 
 from groundcrew.aws.queue import LARGEST_BATCH, SqsQueue, send, send_in_turn
 from groundcrew.errors import TransientError
+from tests.support.stage import HUB, QUEUE_ARN, REGION, Stage
 from tests.support.worlds import World, client, opened
-from tests.unit.stage import HUB, QUEUE_ARN, REGION, Stage
 
 
 def test_a_message_is_hidden_in_its_own_queue(stage: Stage) -> None:

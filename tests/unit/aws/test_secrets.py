@@ -5,8 +5,8 @@ import pytest
 from groundcrew.aws.secrets import Secret
 from groundcrew.aws.session import Role, Roles
 from groundcrew.errors import NotFound, PermanentError
+from tests.support.stage import REGION, SPOKE
 from tests.support.worlds import World
-from tests.unit.stage import REGION, SPOKE
 
 FIRST, SECOND = "1" * 32, "2" * 32
 

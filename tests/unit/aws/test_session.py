@@ -5,7 +5,7 @@ import pytest
 from groundcrew.aws.session import Role, Roles
 from groundcrew.errors import AccessDenied, TransientError
 from localcloud.inprocess.faults import Kind
-from tests.unit.stage import HUB, REGION, SPOKE, Stage
+from tests.support.stage import HUB, REGION, SPOKE, Stage
 
 OBSERVER = Role("observer", SPOKE, REGION)
 

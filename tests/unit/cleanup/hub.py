@@ -8,28 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
-
-import yaml
 
 from cleanup.handler import handler as worker
 from cleanup.step import handler as step
 from groundcrew.aws.objects import Bucket
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import MetadataSettings, Settings
-from localcloud.inprocess.faults import Killed
 from localcloud.model.airflow import Airflow
 from localcloud.model.environment import Environment
-from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_stage
+from tests.support.asl import Machine
+from tests.support.queues import Queue
+from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, Stage, open_stage
 
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-cleanup"
 BUCKET = f"groundcrew-exports-{HUB}-{REGION}"
 MORE = MetadataSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
-STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachines/cleanup.asl.yaml").read_text())["States"]
-MOST_STEPS = 2_000
 POLICY: dict[str, Any] = {
     "mode": "delete",
     "days": {"default": 30},
@@ -51,6 +47,16 @@ class Hub:
     """Told when somebody else goes on after a step that failed."""
     _said: int = 0
     _ended: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.stage.aws, "groundcrew-cleanup", worker, 1800, max_receives=20)
+        self.machine = Machine(
+            "cleanup.asl.yaml",
+            {"${StepFunctionArn}": step},
+            self.now,
+            self.stage.pass_time,
+            failed=lambda _error: self.revive(),
+        )
 
     # ------------------------------------------------------------------ what there is
     def environment(
@@ -135,14 +141,7 @@ class Hub:
 
     def deliver(self, event: dict[str, Any]) -> bool:
         """Give the worker a message; True if it may leave the queue."""
-        record = {
-            "messageId": "message-1",
-            "receiptHandle": "handle-1",
-            "body": json.dumps(event),
-            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": self.stage.queued()},
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-cleanup",
-        }
-        return not worker({"Records": [record]}, Context())["batchItemFailures"]
+        return self.queue.receive(json.dumps(event)) is None
 
     def orders(self) -> list[dict[str, Any]]:
         """What executions were started with."""
@@ -154,46 +153,10 @@ class Hub:
         for arn, execution in list(self.stage.aws.small.executions.items()):
             if arn not in self._ended:
                 self._ended.add(arn)
-                ends.append(self._play(json.loads(execution["input"]), until))
+                data = json.loads(execution["input"])
+                ends.append(self.machine.run(data, until=until or (lambda _data: False)).kind)
                 execution["status"] = ends[-1]
         return ends
-
-    def _play(self, data: dict[str, Any], until: Callable[[dict[str, Any]], bool] | None) -> str:
-        name = "Export"
-        for _ in range(MOST_STEPS):
-            state = STATES[name]
-            match state["Type"]:
-                case "Task":
-                    name, data = self._task(state, data)
-                case "Choice":
-                    name = next((one["Next"] for one in state["Choices"] if _holds(one, data)), state["Default"])
-                case "Wait":
-                    self.stage.pass_time(data[state["SecondsPath"].removeprefix("$.")])
-                    name = state["Next"]
-                case _:
-                    return str(state["Type"])
-            if until and until(data):
-                return "stopped"
-        raise AssertionError("the execution never ends")
-
-    def _task(self, state: dict[str, Any], data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        payload = state["Parameters"]["Payload"]
-        assert payload["now.$"] == "$$.State.EnteredTime"
-        event = {"step": payload["step"], "order": json.loads(json.dumps(data)), "now": self.now().isoformat()}
-        if "error.$" in payload:
-            event["error"] = data["error"]
-        last: BaseException | None = None
-        for attempt in range(state["Retry"][0]["MaxAttempts"] + 1):
-            try:
-                answer = step(event, Context())
-            except (Exception, Killed) as error:  # a function that dies is tried again, too
-                last = error
-                self.revive()
-                self.stage.pass_time(min(600, 15 * 2**attempt))
-            else:
-                return state["Next"], json.loads(json.dumps(answer))
-        (catch,) = state["Catch"]
-        return catch["Next"], data | {"error": {"Error": type(last).__name__, "Cause": str(last)}}
 
     def clean(self, environment: Environment, **detail: Any) -> dict[str, Any]:
         """Ask for a clean-up and follow it to its end; the one fact about it."""
@@ -217,13 +180,6 @@ class Hub:
     def commands(self) -> list[str]:
         """The commands that were sent."""
         return [str(entry.attempt.params["Command"]) for entry in self.stage.aws.calls("airflow-cli*")]
-
-
-def _holds(choice: dict[str, Any], data: dict[str, Any]) -> bool:
-    value = data[choice["Variable"].removeprefix("$.")]
-    if "StringEquals" in choice:
-        return bool(value == choice["StringEquals"])
-    return bool(value > choice["NumericGreaterThan"])
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from unittest import mock
 import pytest
 
 from localcloud.model.airflow import Airflow
+from tests.support.context import Context
+from tests.support.stage import HUB, REGION, SPOKE, SPOKE2
 from tests.unit.cleanup.hub import Hub
-from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2, Context
 
 
 def nothing_happened(hub: Hub) -> None:
@@ -81,7 +82,7 @@ def test_a_message_that_is_no_event(hub: Hub, body: str) -> None:
         "messageId": "message-1",
         "receiptHandle": "handle-1",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": hub.stage.queued()},
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": hub.queue.now()},
         "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-cleanup",
     }
     assert handler({"Records": [record]}, Context()) == {"batchItemFailures": []}

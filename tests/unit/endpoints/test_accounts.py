@@ -8,7 +8,7 @@ import pytest
 from groundcrew.settings import Settings
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
-from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, request, status_event
+from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, request, status_event
 
 GROUP = "groundcrew-data-abe42c81"
 PRIVATE = ["data-database", "data-webserver", GROUP]

@@ -11,7 +11,7 @@ import pytest
 from endpoints.sqs_policy import admits
 from localcloud.inprocess.aws import InProcessAws
 from tests.faults.scenarios import ELSEWHERE, managed_sqs
-from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, open_stage, status_event
+from tests.support.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, open_stage, status_event
 
 PRIVATE = ["data-database", "data-webserver", "groundcrew-data-abe42c81"]
 

@@ -1,7 +1,7 @@
 """What people do by hand meanwhile: make endpoints and groups, change or delete ours."""
 
 from endpoints.act import TOKENS
-from tests.unit.stage import HUB, SPOKE, Stage, status_event
+from tests.support.stage import HUB, SPOKE, Stage, status_event
 
 GROUP = "groundcrew-data-abe42c81"
 PUBLIC = ["data-database", GROUP]

@@ -4,7 +4,7 @@ import pytest
 
 from localcloud.model.environment import Environment
 from tests.support.figures import Figure
-from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, status_event
+from tests.support.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, status_event
 
 NOTHING_TO_DO = 4
 OBSERVATIONS = {

@@ -6,7 +6,7 @@ from endpoints.causes import explained
 from groundcrew.errors import PermanentError
 from localcloud.inprocess.faults import Kind
 from tests.faults.scenarios import managed_sqs
-from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, status_event
+from tests.support.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, status_event
 
 
 def _blocked(stage: Stage) -> tuple[str, str]:

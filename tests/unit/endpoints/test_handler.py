@@ -7,7 +7,7 @@ import pytest
 from endpoints.sqs_policy import admits
 from localcloud.inprocess.faults import Kind
 from tests.faults.scenarios import managed_sqs
-from tests.unit.stage import DEFAULT_POLICY, HUB, SPOKE, SPOKE2, STACK_TAG, Stage, request, status_event
+from tests.support.stage import DEFAULT_POLICY, HUB, SPOKE, SPOKE2, STACK_TAG, Stage, request, status_event
 
 GROUP = "groundcrew-data-abe42c81"
 PRIVATE = ["data-database", "data-webserver", GROUP]

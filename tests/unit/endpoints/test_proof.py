@@ -10,7 +10,7 @@ import pytest
 from localcloud.inprocess.faults import Attempt, Kind
 from localcloud.model.environment import Environment
 from localcloud.model.errors import AwsError
-from tests.unit.stage import HUB, SPOKE, Stage, status_event
+from tests.support.stage import HUB, SPOKE, Stage, status_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable

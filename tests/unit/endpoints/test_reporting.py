@@ -8,7 +8,8 @@ import pytest
 from endpoints.handler import handler
 from groundcrew.errors import PermanentError
 from localcloud.inprocess.faults import Kind
-from tests.unit.stage import HUB, SETTINGS, SPOKE, SPOKE2, Context, Stage, open_stage, request, status_event
+from tests.support.context import Context
+from tests.support.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, request, status_event
 
 CREATION = ["CreateGroup", "Admit", "CreateEndpoint", "CreateEndpoint"]
 

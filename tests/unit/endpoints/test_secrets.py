@@ -5,7 +5,7 @@ import json
 import pytest
 
 from localcloud.inprocess.faults import Killed, Kind
-from tests.unit.stage import HUB, SPOKE, Stage, request, status_event
+from tests.support.stage import HUB, SPOKE, Stage, request, status_event
 
 SECRET = "correct-horse-battery-staple"
 

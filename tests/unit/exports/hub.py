@@ -17,7 +17,6 @@ from typing import Any
 from unittest import mock
 
 import duckdb
-import yaml
 
 from exports.handler import handler as worker
 from exports.inside import DAG
@@ -26,18 +25,17 @@ from exports.verify import handler as verify
 from groundcrew.events import schema_error, schema_name
 from groundcrew.settings import MetadataSettings, Settings
 from groundcrew_metadata import declared
-from localcloud.inprocess.faults import Killed
 from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
-from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_stage
+from tests.support.asl import Machine
+from tests.support.queues import Queue
+from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, Stage, open_stage
 
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-exports"
 BUCKET = f"groundcrew-exports-{HUB}-{REGION}"
 MORE = MetadataSettings(bucket=BUCKET, machine=MACHINE, locks_table="groundcrew-locks", in_vpc=False)
-STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachines/exports.asl.yaml").read_text())["States"]
 FUNCTIONS = {"${StepFunctionArn}": step, "${VerifyFunctionArn}": verify}
-MOST_STEPS = 500
 VERSION = "2.10.3"
 POLICY: dict[str, Any] = {"tables": ["dag_run_note", "slot_pool"]}
 
@@ -123,6 +121,12 @@ class Hub:
     _said: int = 0
     _ended: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.stage.aws, "groundcrew-exports", worker, 1800, max_receives=20)
+        self.machine = Machine(
+            "exports.asl.yaml", FUNCTIONS, self.now, self.stage.pass_time, self._work_inside, self._note_failure
+        )
 
     # ------------------------------------------------------------------ what there is
     def environment(self, tag: str | None = "daily", *, version: str = VERSION, known: bool = True) -> Environment:
@@ -217,14 +221,7 @@ class Hub:
 
     def deliver(self, event: dict[str, Any]) -> bool:
         """Give the worker a message; True if it may leave the queue."""
-        record = {
-            "messageId": "message-1",
-            "receiptHandle": "handle-1",
-            "body": json.dumps(event),
-            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": self.stage.queued()},
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-exports",
-        }
-        return not worker({"Records": [record]}, Context())["batchItemFailures"]
+        return self.queue.receive(json.dumps(event)) is None
 
     def export(self, environment: Environment, **detail: Any) -> list[str]:
         """Ask for an export and follow it to its end."""
@@ -240,54 +237,21 @@ class Hub:
                 ends.append(self.run(json.loads(execution["input"])))
         return ends
 
-    def run(self, data: dict[str, Any], at: str = "Plan", redrives: int = 0) -> str:
+    def run(self, data: dict[str, Any], at: str = "", redrives: int = 0) -> str:
         """An execution, from a state on; ``Succeed``, or the state in which it has failed, for a redrive."""
-        name = at
-        for _ in range(MOST_STEPS):
-            state = STATES[name]
-            match state["Type"]:
-                case "Task":
-                    answer = self._task(state, data, redrives)
-                    if answer is None:
-                        self.failed = (name, data)
-                        return name
-                    name, data = state["Next"], answer
-                case "Choice":
-                    name = next((one["Next"] for one in state["Choices"] if _holds(one, data)), state.get("Default"))
-                case "Wait":
-                    self.stage.pass_time(data[state["SecondsPath"].removeprefix("$.")])
-                    self._work_inside()
-                    name = state["Next"]
-                case _:
-                    return str(state["Type"])
-        raise AssertionError("the execution never ends")
+        end = self.machine.run(data, at, redrives)
+        if end.kind == "failed":
+            self.failed = (end.state, end.data)
+            return end.state
+        return end.kind
 
     def redrive(self, redrives: int = 1) -> str:
         """Go on with the last execution that failed."""
         at, data = self.failed
         return self.run(data, at, redrives)
 
-    def _task(self, state: dict[str, Any], data: dict[str, Any], redrives: int) -> dict[str, Any] | None:
-        payload = state["Parameters"]["Payload"]
-        event: dict[str, Any] = {"order": json.loads(json.dumps(data))}
-        if "now.$" in payload:
-            event["now"] = self.now().isoformat()
-        if "step" in payload:
-            event |= {"step": payload["step"], "redrives": redrives}
-        function = FUNCTIONS[state["Parameters"]["FunctionName"]]
-        final, retried = state["Retry"]
-        assert final["MaxAttempts"] == 0
-        for attempt in range(retried["MaxAttempts"] + 1):
-            try:
-                answer: dict[str, Any] = json.loads(json.dumps(function(event, Context())))
-            except (Exception, Killed) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-                if type(error).__name__ in final["ErrorEquals"]:
-                    return None
-                self.stage.pass_time(min(600, 15 * 2**attempt))
-            else:
-                return answer
-        return None
+    def _note_failure(self, error: BaseException) -> None:
+        self.failures.append(f"{type(error).__name__}: {error}")
 
     def _work_inside(self) -> None:
         """Each run of the DAG that has begun does its work."""
@@ -306,13 +270,6 @@ class Hub:
         for fact in found:
             assert schema_error(fact["detail"], schema_name(fact["detail-type"])) is None, fact
         return [(fact["detail-type"].removeprefix("Metadata Export "), fact["detail"]) for fact in found]
-
-
-def _holds(choice: dict[str, Any], data: dict[str, Any]) -> bool:
-    value = data[choice["Variable"].removeprefix("$.")]
-    if "StringEquals" in choice:
-        return bool(value == choice["StringEquals"])
-    return bool(value > choice["NumericGreaterThan"])
 
 
 @contextmanager

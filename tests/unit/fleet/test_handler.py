@@ -13,8 +13,8 @@ from groundcrew.errors import TransientError
 from groundcrew.places import Place
 from localcloud.inprocess.faults import Attempt, Kind
 from tests.support.figures import Figure
+from tests.support.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, status_event
 from tests.unit.endpoints.stories import environment, whole
-from tests.unit.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, status_event
 
 ABOUT = {"account": SPOKE, "region": "us-east-1", "name": "data"}
 

@@ -12,7 +12,7 @@ from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientE
 from groundcrew.shipping import Index, Shipping, plan, source
 from localcloud.inprocess.faults import Kind
 from localcloud.inprocess.objects import Bucket
-from tests.unit.stage import REGION, SPOKE, Stage
+from tests.support.stage import REGION, SPOKE, Stage
 
 REF = EnvironmentRef(SPOKE, REGION, "data")
 ENVIRONMENT = Environment(REF, REF.arn("aws"), "AVAILABLE", bucket="airflow-data", dags_path="our/dags")

@@ -12,7 +12,8 @@ from groundcrew.events import Envelope, schema_error, schema_name
 from groundcrew.settings import Settings
 from runs.order import Order
 from runs.router import handler
-from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Context, Stage, open_stage
+from tests.support.context import Context
+from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Stage, open_stage
 
 ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
 REQUESTS = f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-run-requests"

@@ -24,12 +24,18 @@ from runs.handler import handler as worker
 from runs.order import Order
 from runs.router import handler as router
 from runs.settings import RunSettings
+from tests.support.asl import Machine
+from tests.support.queues import Queue
+from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, Stage, open_stage
 from tests.unit.runs.secrets import SECRET, assume_role, told
-from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, Context, Stage, open_stage
 
 ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-runs"
 MORE = RunSettings(locks_table="groundcrew-locks", in_vpc=False, follow_machine=MACHINE)
+REQUESTS_QUEUE, ORDERS_QUEUE = "groundcrew-run-requests", "groundcrew-runs"
+REQUESTS_HIDDEN, ORDERS_HIDDEN = 1800, 720
+"""Seconds; visibility timeouts of the queues (``template.yaml``)."""
+
 MAX_RECEIVES = 100
 """``maxReceiveCount`` of both queues (``template.yaml``)."""
 
@@ -38,23 +44,6 @@ DAGS: tuple[dict[str, Any], ...] = (
     {"dag_id": "held", "is_paused": True},
     {"dag_id": "broken", "has_import_errors": True},
 )
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A queue and the function behind it."""
-
-    name: str
-    work: Callable[..., dict[str, Any]]
-    visibility_timeout: int
-
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:sqs:{REGION}:{HUB}:{self.name}"
-
-
-REQUESTS_QUEUE = Queue("groundcrew-run-requests", router, 1800)
-ORDERS_QUEUE = Queue("groundcrew-runs", worker, 720)
 
 
 @dataclass
@@ -78,6 +67,12 @@ class Hub:
     _environments: list[Environment] = field(default_factory=list)
     _ended: set[str] = field(default_factory=set)
     _said: int = 0
+
+    def __post_init__(self) -> None:
+        aws = self.stage.aws
+        self.requests = Queue(aws, REQUESTS_QUEUE, router, REQUESTS_HIDDEN, MAX_RECEIVES)
+        self.orders = Queue(aws, ORDERS_QUEUE, worker, ORDERS_HIDDEN, MAX_RECEIVES)
+        self.machine = Machine("follow.asl.yaml", {"${FollowFunctionArn}": follow_handler}, self.now, self.pass_time)
 
     # ------------------------------------------------------------------ what there is
     def environment(
@@ -163,7 +158,7 @@ class Hub:
 
     def put(self, order: Order) -> None:
         """The order is in the queue."""
-        self._add(ORDERS_QUEUE, order.as_message(REGION))
+        self._add(self.orders, order.as_message(REGION))
 
     def request(self, environments: Any, sender: str = SPOKE, dag_id: str = "load", **detail: Any) -> None:
         """``DAG Run Requested`` is in the queue of the router."""
@@ -178,38 +173,30 @@ class Hub:
             "resources": [],
             "detail": {"environments": environments, "dag_id": dag_id, "request_id": "ticket-1"} | detail,
         }
-        self._add(REQUESTS_QUEUE, json.dumps(event))
+        self._add(self.requests, json.dumps(event))
 
     def _add(self, queue: Queue, body: str) -> None:
-        self.messages.append(Message(queue, body, self.stage.aws.clock.now(), self.stage.queued()))
+        self.messages.append(Message(queue, body, self.stage.aws.clock.now(), queue.now()))
 
     # ------------------------------------------------------------------ what happens
     def deliver(self, message: Message) -> None:
         """The function gets the message; it is done, hidden for as long as the function says, or comes back."""
         message.received += 1
-        record = {
-            "messageId": "message-1",
-            "receiptHandle": "handle-1",
-            "body": message.body,
-            "attributes": {"ApproximateReceiveCount": str(message.received), "SentTimestamp": message.sent},
-            "eventSourceARN": message.queue.arn,
-        }
-        hidden = len(self.stage.aws.small.visibilities)
         message.at = self.stage.aws.clock.now() + message.queue.visibility_timeout
         try:
-            failed = message.queue.work({"Records": [record]}, Context())["batchItemFailures"]
-            if not failed:
+            pause = message.queue.receive(message.body, received=message.received, sent=message.sent)
+            if pause is None:
                 self.messages.remove(message)
+            else:
+                message.at = self.stage.aws.clock.now() + pause
         finally:
-            for change in self.stage.aws.small.visibilities[hidden:]:
-                message.at = self.stage.aws.clock.now() + change["VisibilityTimeout"]
             self._collect_orders()
 
     def _collect_orders(self) -> None:
         sent, self.stage.aws.small.messages[:] = list(self.stage.aws.small.messages), []
         for one in sent:
             assert one["QueueUrl"] == ORDERS
-            self._add(ORDERS_QUEUE, one["MessageBody"])
+            self._add(self.orders, one["MessageBody"])
 
     def work_off(self, until: Callable[[], bool] = lambda: False) -> None:
         """Deliver until no message is left, or until something is so; time passes as the messages want it."""
@@ -223,19 +210,14 @@ class Hub:
             self.deliver(message)
 
     def follow(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Play every execution of the state machine to its end; what fails is tried again after a while."""
+        """Play every execution of the state machine to its end, or until something is so."""
         for arn, execution in list(self.stage.aws.small.executions.items()):
-            state = json.loads(execution["input"])
-            while arn not in self._ended and not until():
-                try:
-                    state = follow_handler(state, Context())
-                except Exception:
-                    self.pass_time(10)
-                    continue
-                if state["ended"]:
-                    self._ended.add(arn)
-                    execution["status"] = "SUCCEEDED"
-                self.pass_time(state["seconds"])
+            if arn in self._ended or until():
+                continue
+            end = self.machine.run(json.loads(execution["input"]), until=lambda _data: until())
+            if end.kind == "Succeed":
+                self._ended.add(arn)
+                execution["status"] = "SUCCEEDED"
 
     def pass_time(self, seconds: float) -> None:
         if seconds > 0:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localcloud.inprocess.services import SmallServices
-from tests.unit.stage import Stage
+from tests.support.stage import Stage
 
 SECRET = "correct-horse-'battery'-staple"
 """In the conf of every order of a ``Hub``."""

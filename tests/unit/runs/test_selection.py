@@ -6,7 +6,7 @@ from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
 from groundcrew.places import Place
 from runs.selection import Selector, chosen_places, matches, require_known
-from tests.unit.stage import HUB, SPOKE, SPOKE2
+from tests.support.stage import HUB, SPOKE, SPOKE2
 
 FLEET = [Place(account, region) for account in (HUB, SPOKE, SPOKE2) for region in ("us-east-1", "eu-west-3")]
 ORDERS = EnvironmentRef(SPOKE, "us-east-1", "orders")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from localcloud.model.environment import Environment
-from tests.unit.stage import REGION, SPOKE, SPOKE2
+from tests.support.stage import REGION, SPOKE, SPOKE2
 from tests.unit.tokens.works import Works
 
 KEY = f"arn:aws:kms:{REGION}:{SPOKE}:key/1"

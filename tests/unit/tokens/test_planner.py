@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from groundcrew.environment import Environment, EnvironmentRef
-from tests.unit.stage import HUB, REGION, SPOKE, SPOKE2
+from tests.support.stage import HUB, REGION, SPOKE, SPOKE2
 from tokens.binding import Binding
 from tokens.plan import Deliver, Held, Nothing, Refuse, Seen, as_detail, target
 from tokens.planner import decide, hours_left, unfit

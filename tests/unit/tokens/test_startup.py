@@ -8,7 +8,7 @@ import pytest
 from localcloud.inprocess.faults import Kind
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
-from tests.unit.stage import REGION, SPOKE, status_event
+from tests.support.stage import REGION, SPOKE, status_event
 from tests.unit.tokens.works import HOUR, Works
 from tokens.bind import Script
 

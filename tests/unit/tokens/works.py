@@ -17,7 +17,8 @@ from localcloud.inprocess.aws import bucket_name
 from localcloud.inprocess.objects import Bucket
 from localcloud.model.codeartifact import Domain
 from localcloud.model.environment import Environment
-from tests.unit.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Context, Stage, open_stage
+from tests.support.queues import Queue
+from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2, Stage, open_stage
 from tokens.handler import handler as look
 from tokens.order import TOGETHER
 from tokens.rotate import LAST_TRY
@@ -25,8 +26,6 @@ from tokens.rotate import handler as rotate
 
 ROTATIONS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-token-rotations.fifo"
 MINTER = f"arn:aws:iam::{HUB}:role/groundcrew/groundcrew-tokens-minter-{REGION}"
-LOOKS_ARN = f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-tokens"
-ROTATIONS_ARN = f"arn:aws:sqs:{REGION}:{HUB}:groundcrew-token-rotations.fifo"
 VISIBILITY_TIMEOUT = 1800
 HOUR = 3600.0
 BINDING: dict[str, Any] = {
@@ -39,14 +38,23 @@ BINDING: dict[str, Any] = {
 
 @dataclass
 class Works:
-    """One cloud with the part deployed on it; ``dead`` are the orders in the dead-letter queue."""
+    """One cloud with the part deployed on it."""
 
     stage: Stage
-    dead: list[str] = field(default_factory=list)
     _vpcs: dict[str, list[str]] = field(default_factory=dict)
     _ordered: int = 0
     _events: int = 0
     _sent: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        aws = self.stage.aws
+        self.looks = Queue(aws, "groundcrew-tokens", look, VISIBILITY_TIMEOUT, max_receives=20)
+        self.rotations = Queue(aws, "groundcrew-token-rotations.fifo", rotate, VISIBILITY_TIMEOUT, LAST_TRY)
+
+    @property
+    def dead(self) -> list[str]:
+        """The orders in the dead-letter queue."""
+        return self.rotations.dead
 
     # ------------------------------------------------------------------ what there is
     def domain(self, owner: str = HUB, *repositories: str) -> Domain:
@@ -106,9 +114,7 @@ class Works:
     def look(self, *events: dict[str, Any], received: int = 1) -> bool:
         """Give the looking function a batch; True if all of it may leave the queue."""
         bodies = [json.dumps(self.stage.timed(one)) for one in events]
-        return not look({"Records": records(bodies, LOOKS_ARN, received, self.stage.queued())}, Context())[
-            "batchItemFailures"
-        ]
+        return self.looks.receive(*bodies, received=received) is None
 
     def orders(self) -> list[dict[str, Any]]:
         """What was ordered since the last look, one for each deduplication id."""
@@ -120,21 +126,14 @@ class Works:
 
     def carry_out(self, body: str) -> int:
         """Work on one order until it leaves the queue; how often it was received."""
-        self._sent[body] = self.stage.queued()
+        self._sent[body] = sent = self.rotations.now()
         self.stage.pass_time(TOGETHER)
-        for received in range(1, LAST_TRY + 1):
-            hidden = len(self.stage.aws.small.visibilities)
-            if self.receive(body, received):
-                return received
-            new = self.stage.aws.small.visibilities[hidden:]
-            self.stage.pass_time(new[-1]["VisibilityTimeout"] if new else VISIBILITY_TIMEOUT)
-        self.dead.append(body)
-        return LAST_TRY
+        return self.rotations.work(body, sent)
 
     def receive(self, body: str, received: int = 1) -> bool:
         """Give the rotating function one message, once; True if it may leave the queue."""
-        sent = self._sent.setdefault(body, self.stage.queued())
-        return not rotate({"Records": records([body], ROTATIONS_ARN, received, sent)}, Context())["batchItemFailures"]
+        sent = self._sent.setdefault(body, self.rotations.now())
+        return self.rotations.receive(body, received=received, sent=sent) is None
 
     def work(self, *events: dict[str, Any]) -> list[int]:
         """Look at events, and carry out what is ordered; how often each order was received."""
@@ -180,19 +179,6 @@ def event(event_id: str, source: str, detail_type: str, account: str, detail: di
         "resources": [],
         "detail": detail,
     }
-
-
-def records(bodies: list[str], queue_arn: str, received: int, sent: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "messageId": f"message-{number}",
-            "receiptHandle": f"handle-{number}",
-            "body": body,
-            "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": sent},
-            "eventSourceARN": queue_arn,
-        }
-        for number, body in enumerate(bodies)
-    ]
 
 
 @contextmanager

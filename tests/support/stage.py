@@ -11,7 +11,6 @@ from typing import Any, cast
 from unittest import mock
 
 import botocore.session
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from endpoints.handler import handler as endpoints_handler
 from fleet.handler import handler as fleet_handler
@@ -21,6 +20,8 @@ from groundcrew.settings import Settings
 from localcloud.inprocess.aws import Entry, InProcessAws, in_process
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
+from tests.support.context import Context
+from tests.support.queues import Queue
 
 HUB, SPOKE, SPOKE2 = "111111111111", "222222222222", "333333333333"
 REGION = "us-east-1"
@@ -47,19 +48,15 @@ VISIBILITY_TIMEOUT = 360
 """Seconds after which a message that nobody hid comes back (``template.yaml``)."""
 
 
-class Context(LambdaContext):
-    _function_name = "groundcrew"
-    _memory_limit_in_mb = 512
-    _invoked_function_arn = f"arn:aws:lambda:{REGION}:{HUB}:function:groundcrew"
-    _aws_request_id = "00000000-0000-4000-8000-000000000000"
-
-
 @dataclass
 class Stage:
     """One cloud with the product deployed on it."""
 
     aws: InProcessAws
     log: io.StringIO = field(default_factory=io.StringIO)
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.aws, "groundcrew-endpoints", endpoints_handler, VISIBILITY_TIMEOUT, max_receives=20)
 
     # ------------------------------------------------------------------ what there is
     def vpc(self, owner: str = HUB, *shared_with: str, way_out: bool = True) -> tuple[str, list[str]]:
@@ -114,38 +111,24 @@ class Stage:
     # ------------------------------------------------------------------ what happens
     def deliver(self, *events: Any, received: int = 1) -> bool:
         """Give the worker one batch; True if all of it may leave the queue."""
-        records = [
-            {
-                "messageId": f"message-{number}",
-                "receiptHandle": f"handle-{number}",
-                "body": event if isinstance(event, str) else json.dumps(self.timed(event)),
-                "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": self.queued()},
-                "eventSourceARN": QUEUE_ARN,
-            }
-            for number, event in enumerate(events)
-        ]
-        return not endpoints_handler({"Records": records}, Context())["batchItemFailures"]
+        return self.queue.receive(*map(self.body, events), received=received) is None
+
+    def body(self, event: Any) -> str:
+        """The event as it lies in a queue."""
+        return event if isinstance(event, str) else json.dumps(self.timed(event))
 
     def timed(self, event: Any) -> Any:
         """The event as EventBridge would have it now, if it does not say when it was."""
         return {"time": self.now()} | event if isinstance(event, dict) else event
-
-    def queued(self) -> str:
-        """The time that a message which is queued now carries."""
-        return str(int(self.aws.clock.now() * 1000))
 
     def now(self) -> str:
         return datetime.fromtimestamp(self.aws.clock.now(), UTC).isoformat()
 
     def work(self, event: Any) -> int:
         """Work on a message until it leaves the queue; how often it was looked at."""
-        for received in range(1, 21):
-            hidden = len(self.aws.small.visibilities)
-            if self.deliver(event, received=received):
-                return received
-            new = self.aws.small.visibilities[hidden:]
-            self.pass_time(new[-1]["VisibilityTimeout"] if new else VISIBILITY_TIMEOUT)
-        raise AssertionError("the message never leaves the queue")
+        received = self.queue.work(self.body(event))
+        assert not self.queue.dead, "the message never leaves the queue"
+        return received
 
     def sweep(self) -> dict[str, Any]:
         return fleet_handler({"time": self.now()}, Context())
