@@ -60,18 +60,36 @@ bench-short: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) ## show that every measurement
 PLANNERS_TESTS := $(wildcard tests/unit/*/test_*plan*.py) \
 	$(patsubst %,tests/unit/endpoints/test_%.py,by_hand foreign removal reporting taking_away)
 
-test: $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) .tools/aws/.ready wheel ## all tests, and every branch of the planners
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup
+# Everything that a test of the highest tiers needs.
+EVERYTHING := $(ENVIRONMENTS) $(AIRFLOWS) $(OLDER) .tools/aws/.ready wheel
+AIRFLOW_TESTS := tests/airflow localcloud/tests/airflow
+
+test: $(ENVIRONMENTS) $(AIRFLOWS) wheel ## the tests before a commit: all units, a sample of the rest, one path per part
+	$(PYTEST) --tier quick
+
+test-unit: .venv/.ready .tools/runtime/.ready ## only those in one process, without the local cloud's own
+	$(PYTEST) --tier unit tests/unit tests/template
+
+test-all: $(EVERYTHING) ## everything on two Airflow versions, and every branch of the planners; CI runs it
+	$(PYTEST) --tier all
 	$(PYTHON) -m pytest -n $(WORKERS) --quiet --cov --cov-report= $(PLANNERS_TESTS)
 	$(PYTHON) -m coverage report --include='functions/*/*plan*.py' --fail-under=100
 
-test-matrix: $(MATRIX:%=test-airflow-%) ## the tests on real Airflow, in every version there is a lock for
+test-matrix: test-all $(MATRIX:%=test-airflow-%) ## test-all, long fuzzing, and every Airflow version that has a lock
+	$(PYTEST) --tier matrix -m matrix
 
 test-airflow-%: .venv/.ready .tools/airflow-%/.ready
-	LIVE_AIRFLOWS=$* $(PYTHON) -m pytest tests/airflow
+	LIVE_AIRFLOWS=$* $(PYTHON) -m pytest --tier matrix $(AIRFLOW_TESTS)
 
-test-unit: .venv/.ready .tools/runtime/.ready ## the tests that need no cloud
-	$(PYTHON) -m pytest tests/unit
+test-cloud: $(EVERYTHING) ## only the tests of the product on the local cloud
+	$(PYTEST) tests/cloud tests/docs
+
+test-airflow: $(EVERYTHING) ## only those on real Airflow
+	$(PYTEST) $(AIRFLOW_TESTS)
+
+test-localcloud: $(EVERYTHING) ## only those of the local cloud itself
+	$(PYTEST) localcloud/tests
 
 check: .venv/.ready .tools/sam/.ready ## format, lint, types, templates, shell scripts, lock
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target \
@@ -128,10 +146,11 @@ clean: ## remove all that make has made, environments included
 ##@ Help
 
 help: ## this list
-	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: bench bench-short build check check-format check-hub check-lint check-lock check-shell check-templates check-types \
-	clean cloud-down cloud-up demo format help lock test test-matrix test-unit wheel
+	clean cloud-down cloud-up demo format help lock test test-airflow test-all test-cloud test-localcloud test-matrix \
+	test-unit wheel
 
 EXPORT_LAYER = $(UV) export --frozen --quiet --no-header --no-annotate --only-group
 
