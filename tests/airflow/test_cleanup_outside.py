@@ -262,6 +262,7 @@ def cleanable(database: Database) -> set[str]:
 
 
 # ------------------------------------------------------------------ much
+@pytest.mark.path
 def test_a_long_history_goes_in_slices_without_a_failed_command(database: Database) -> None:
     """A fiftieth of the size that the bench measures; the first slices are made as small."""
     bulk.fill(database, 400, NOW)

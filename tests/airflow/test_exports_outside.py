@@ -70,6 +70,7 @@ def found(exported: Outside, database: str) -> dict[str, list[str]]:
     return {name: some for name, some in every.items() if some}
 
 
+@pytest.mark.path
 def test_every_value_of_every_table(served: tuple[str, Served], figure: Figure) -> None:
     version, server = served
     fill_served(server.database, version, ROWS)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("airflow")
 ACCOUNT, REGION = "222222222222", "us-east-1"
 
 
+@pytest.mark.path
 def test_a_real_airflow_behind_the_front_door(airflow: RunningAirflow) -> None:
     run = f"door-{uuid.uuid4().hex[:8]}"
     with in_process(account=ACCOUNT) as aws:

@@ -77,6 +77,7 @@ def told(groundcrew: Deployed, request_id: str, said: str = "Finished") -> Fact:
     return dict(fact)
 
 
+@pytest.mark.path
 def test_what_is_old_and_exported_or_expendable_goes(groundcrew: Deployed, environment: Environment) -> None:
     groundcrew.cloud.airflow_rows(environment.arn, {"log": [90, 31, 2], "xcom": [90, 29], "job": [90]})
     exported(groundcrew, environment, log="dttm")

@@ -67,6 +67,7 @@ def orders(real: Real) -> list[str]:
     return [item["Key"] for item in listed.get("Contents", ())]
 
 
+@pytest.mark.path
 def test_what_is_old_and_exported_goes_out_of_the_real_database(real: Real) -> None:
     airflow = real.airflow
     exported(real)

@@ -29,6 +29,7 @@ def test_in_the_shared_vpc(groundcrew: Deployed, figure: Figure, account: str, m
     figure(f"AWS calls for all events of a creation, {mode} in {account}", len(groundcrew.calls(environment)))
 
 
+@pytest.mark.path
 def test_in_its_own_accounts_vpc(groundcrew: Deployed) -> None:
     environment = groundcrew.environment(SPOKE, make_network(groundcrew.aws, SPOKE, REGION))
     groundcrew.until_right(environment)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from localcloud.fleet import Environment
 from tests.cloud.scenarios.deployed import OTHER, Deployed
 
@@ -10,6 +12,7 @@ def services(environment: Environment) -> set[str]:
     return {one["ServiceName"] for one in environment.endpoints()}
 
 
+@pytest.mark.path
 def test_deleted(groundcrew: Deployed) -> None:
     environment, other = groundcrew.environment(), groundcrew.environment(OTHER)
     for one in (environment, other):

@@ -47,6 +47,7 @@ def rows(real: Real, table: str, columns: str, folder: Path) -> list[tuple[Any, 
         return found.fetchall()
 
 
+@pytest.mark.path
 def test_a_real_environment_is_exported_to_parquet(exporting: Real, tmp_path: Path) -> None:
     airflow = exporting.airflow
     airflow.backend.cli("dags unpause hello")

@@ -30,6 +30,7 @@ def envelope(sender: str, asked: datetime, **detail: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.path
 # ----------------------------------------------------------------------------------------------------------- it runs
 def test_it_is_started_and_its_end_is_told(
     groundcrew: Deployed, fleet: Fleet, environment: Environment, figure: Figure

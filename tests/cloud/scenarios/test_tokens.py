@@ -44,6 +44,7 @@ def second(deployment: Deployed) -> Iterator[Bound]:
     deployment.clear()
 
 
+@pytest.mark.path
 def test_a_new_environment_gets_its_token_by_event(groundcrew: Deployed, shelf: Shelf) -> None:
     bucket = make_bucket(groundcrew, SPOKE)
     with shelf.bound(SPOKE) as binding:
