@@ -23,7 +23,7 @@ from tests.docs.commands import DOCUMENTS, ROOT
 from tests.docs.terminal import HUB, REGION, SPOKE, Script, Terminal
 from tests.template.cfn import Template
 
-pytestmark = pytest.mark.xdist_group("documentation")
+pytestmark = [pytest.mark.xdist_group("documentation"), pytest.mark.served]
 
 OTHER_SPOKE = "333333333333"
 DEAD_LETTERS = "groundcrew-endpoints-dead-letters"

@@ -10,7 +10,7 @@ from tests.docs.commands import ROOT
 from tests.template.cfn import Template, dictionaries, listed
 
 TEXT = (ROOT / "docs/security.md").read_text()
-CLAIMED = re.compile(r"`(tests/[^`]+)`")
+CLAIMED = re.compile(r"`((?:localcloud/)?tests/[^`]+)`")
 TEMPLATES = ("template.yaml", "spoke/template.yaml")
 
 Grant = tuple[str, str, str]
