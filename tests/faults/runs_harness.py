@@ -51,6 +51,11 @@ class Crash:
             dead = lambda _attempt: self.rule.fired > 0 and not self.revived  # noqa: E731 - of one line
             rules.append(Rule(Kind.KILLED_BEFORE, nth=None, where=dead))
         hub.stage.aws.faults.rules[:0] = rules
+        hub.revive = self.revive
+
+    def revive(self) -> None:
+        """A new process goes on."""
+        self.revived = True
 
 
 def play(hub: Hub, crash: Crash | None = None) -> None:
@@ -61,7 +66,7 @@ def play(hub: Hub, crash: Crash | None = None) -> None:
             hub.follow()
         except Killed:
             assert crash is not None
-            crash.revived = True
+            crash.revive()
         else:
             return
 

@@ -64,6 +64,8 @@ class Hub:
     stage: Stage
     messages: list[Message] = field(default_factory=list)
     dead: list[Message] = field(default_factory=list)
+    revive: Callable[[], None] = lambda: None
+    """Called when Step Functions tries a function again that has failed."""
     _environments: list[Environment] = field(default_factory=list)
     _ended: set[str] = field(default_factory=set)
     _said: int = 0
@@ -72,7 +74,13 @@ class Hub:
         aws = self.stage.aws
         self.requests = Queue(aws, REQUESTS_QUEUE, router, REQUESTS_HIDDEN, MAX_RECEIVES)
         self.orders = Queue(aws, ORDERS_QUEUE, worker, ORDERS_HIDDEN, MAX_RECEIVES)
-        self.machine = Machine("follow.asl.yaml", {"${FollowFunctionArn}": follow_handler}, self.now, self.pass_time)
+        self.machine = Machine(
+            "follow.asl.yaml",
+            {"${FollowFunctionArn}": follow_handler},
+            self.now,
+            self.pass_time,
+            failed=lambda _error: self.revive(),
+        )
 
     # ------------------------------------------------------------------ what there is
     def environment(
