@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +22,7 @@ from groundcrew.manifests import Covered
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed
 from localcloud.model.airflow import Airflow
-from localcloud.testing.airflows import live
+from localcloud.testing.airflows import LIVE, live
 from tests.airflow.cleaning import bulk
 from tests.airflow.cleaning.history import NOW, ORDER, Run, fill, history
 from tests.airflow.cleaning.specification import Reference, Rows, Specification
@@ -31,8 +30,7 @@ from tests.airflow.cleaning.stage import Database, clean, open_database
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
-WANTED = os.environ.get("LIVE_AIRFLOWS", "3.3.1 3.0.6").split()
-VERSIONS = [version for version in WANTED if version.startswith("3.") and installed.is_installed(version)]
+VERSIONS = [version for version in LIVE if version.startswith("3.") and installed.is_installed(version)]
 BOUND = frozenset(
     {
         "asset_partition_dag_run", "dag_run_note", "dagrun_asset_event", "deadline", "hitl_detail",

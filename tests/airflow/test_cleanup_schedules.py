@@ -17,6 +17,7 @@ from localcloud.testing.waiting import eventually
 from tests.airflow.cleaning import schedules, stage
 from tests.airflow.cleaning.shipped import OF_2, POLICY, clean, ordered, report, running
 from tests.airflow.here import Here
+from tests.support.tiers import Times
 
 pytestmark = pytest.mark.xdist_group("cleanup-dag")
 
@@ -77,10 +78,10 @@ def require_undisturbed(airflow: RunningAirflow, before: Mapping[str, int], logs
     assert "deadlock" not in logs
 
 
-def test_no_run_is_lost_doubled_or_skipped(here: Here) -> None:
+def test_no_run_is_lost_doubled_or_skipped(here: Here, times: Times) -> None:
     airflow = here.airflow
     before = begun(airflow)
-    for batch in range(ROUNDS):
+    for batch in range(times(ROUNDS)):
         schedules.age(airflow, batch)
         conf = ordered(here, policy={**POLICY, "confirm": 1, "connections": 1 + batch % 2})
         assert clean(here, conf) == "success"
@@ -90,13 +91,13 @@ def test_no_run_is_lost_doubled_or_skipped(here: Here) -> None:
     require_undisturbed(airflow, before, here.logs())
 
 
-def test_nor_by_the_outside_engine(cleaned: Live) -> None:
+def test_nor_by_the_outside_engine(cleaned: Live, times: Times) -> None:
     airflow = cleaned.airflow
     before = begun(airflow)
     policy = Policy.read({"mode": "delete", "confirm": 1, "export_required": False, "days": {"default": 30}}, "live")
     can = capability(cleaned.version)
     can = replace(can, tables={table: can.tables[table] for table in ("dag_run", "task_instance", "log", "xcom")})
-    for batch in range(ROUNDS):
+    for batch in range(times(ROUNDS)):
         schedules.age(airflow, batch)
         assert schedules.old(airflow) == 200 * len(schedules.DAGS)
         work = stage.clean(cleaned, policy, {}, datetime.now(UTC), can=can)

@@ -21,6 +21,7 @@ from localcloud.testing.tame import fill_served
 from localcloud.testing.waiting import eventually
 from tests.airflow.outside import Outside, differences, everything
 from tests.support.figures import Figure
+from tests.support.tiers import Times
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
@@ -187,18 +188,18 @@ def working(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     assert processes_of(folder) == []
 
 
-def test_ten_exports_while_a_scheduler_runs_dags(working: Working, tmp_path: Path, figure: Figure) -> None:
-    version = working.airflow.version
+def test_exports_while_a_scheduler_runs_dags(working: Working, tmp_path: Path, figure: Figure, times: Times) -> None:
+    version, exports = working.airflow.version, times(EXPORTS)
     since: dict[str, str | None] = dict.fromkeys(WINDOWED)
     exported, read = Outside(version, working.get), dict.fromkeys(WINDOWED, 0)
-    for number in range(EXPORTS):
-        if number < EXPORTS - 1:
+    for number in range(exports):
+        if number < exports - 1:
             for dag_id in ("hello", "fails", "echo", "rich")[: 4 if number % 4 == 0 else 1 + number % 2]:
                 working.start(dag_id)
         else:
             eventually(working.quiet)
         # The clocks are one: what is left of the minute is what a busy scheduler needs from a row to its commit.
-        now = datetime.now(UTC) + outside.SETTLED - timedelta(seconds=0 if number == EXPORTS - 1 else 5)
+        now = datetime.now(UTC) + outside.SETTLED - timedelta(seconds=0 if number == exports - 1 else 5)
         exported = Outside(version, working.get)
         receipt = exported.run({name: {"from": since[name], "until": None} for name in WINDOWED}, now)
         for name in WINDOWED:

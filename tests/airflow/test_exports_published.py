@@ -22,6 +22,7 @@ from tests.airflow.exporting_dag import DEADLINE, STABLE, running, stable
 from tests.airflow.here import Here
 from tests.airflow.published import Published, comparable
 from tests.support.figures import Figure
+from tests.support.tiers import Times
 from tests.unit.exports.hub import open_hub
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
@@ -142,8 +143,8 @@ update log set dttm = dttm - interval '2 hours';
 """
 
 
-def test_ten_exports_while_a_scheduler_runs_dags(here: Here, tmp_path: Path, figure: Figure) -> None:
-    version, started = here.airflow.version, 0
+def test_exports_while_a_scheduler_runs_dags(here: Here, tmp_path: Path, figure: Figure, times: Times) -> None:
+    version, started, exports = here.airflow.version, 0, times(EXPORTS)
     old = start(here, "rich")
     assert eventually(lambda: here.ended("rich", old), DEADLINE) == "success"
     note(here, old)
@@ -152,8 +153,8 @@ def test_ten_exports_while_a_scheduler_runs_dags(here: Here, tmp_path: Path, fig
     with open_hub() as hub:
         published = Published.by(hub, lambda conf: inside(here, conf), tmp_path, version)
         environment, manifests = hub.environment(version=version), []
-        for number in range(EXPORTS):
-            if number < EXPORTS - 1:
+        for number in range(exports):
+            if number < exports - 1:
                 for dag_id in ("hello", "fails", "echo", "rich")[: 4 if number % 4 == 0 else 1 + number % 2]:
                     start(here, dag_id)
                     started += 1
@@ -172,8 +173,8 @@ def test_ten_exports_while_a_scheduler_runs_dags(here: Here, tmp_path: Path, fig
         assert len([row for row in published.parquet(runs) if row["run_id"] == old]) == 1
         again = len(published.parquet(runs)) - len(published.current(runs))
         assert again > 0
-    figure("runs started under ten exports, inside", started)
-    figure("runs read again under ten exports, inside", again)
+    figure("runs started under exports, inside", started)
+    figure("runs read again under exports, inside", again)
 
 
 def test_what_real_runs_have_left_is_the_same_in_parquet(here: Here, tmp_path: Path) -> None:

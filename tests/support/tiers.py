@@ -20,6 +20,7 @@ import pytest
 
 Case = TypeVar("Case")
 Sample = Callable[[Sequence[Case]], Sequence[Case]]
+Times = Callable[[int], int]
 
 TIERS = ("unit", "quick", "all", "matrix")
 MARKERS = {
@@ -63,6 +64,12 @@ def is_in(tier: str, item: pytest.Item) -> bool:
     if item.nodeid.startswith(SERVED) or item.get_closest_marker("served"):
         return item.get_closest_marker("path") is not None
     return not item.nodeid.startswith("tests/faults/") or "sample" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture
+def times(pytestconfig: pytest.Config) -> Times:
+    """How often something is repeated in this tier, that ``matrix`` repeats ``most`` times."""
+    return lambda most: most if pytestconfig.getoption("tier") == "matrix" else max(2, most // 3)
 
 
 @pytest.fixture
