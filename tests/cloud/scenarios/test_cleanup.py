@@ -66,14 +66,14 @@ def ask(groundcrew: Deployed, environment: Environment, sender: str = SPOKE, **d
     return request_id
 
 
-def told(groundcrew: Deployed, request_id: str, said: str = "Finished") -> Fact:
+def told(groundcrew: Deployed, request_id: str, said: str = "Finished", turn: float = TURN) -> Fact:
     """What is said of a clean-up in the end."""
 
     def found() -> list[Fact]:
         facts = groundcrew.facts(f"Metadata Cleanup {said}")
         return [fact["detail"] for fact in facts if fact["detail"]["request_id"] == request_id]
 
-    (fact,) = groundcrew.until(found, f"Metadata Cleanup {said}", seconds=90, turn=TURN)
+    (fact,) = groundcrew.until(found, f"Metadata Cleanup {said}", turn=turn)
     return dict(fact)
 
 
@@ -111,7 +111,7 @@ def test_what_is_due_is_cleaned_once(groundcrew: Deployed) -> None:
 
 def test_an_export_is_asked_for_and_nothing_goes_without_one(groundcrew: Deployed, environment: Environment) -> None:
     groundcrew.cloud.airflow_rows(environment.arn, {"xcom": [90]})
-    fact = told(groundcrew, ask(groundcrew, environment), "Failed")
+    fact = told(groundcrew, ask(groundcrew, environment), "Failed", turn=600)  # it waits for hours
     assert fact["cause"] == "NotExported"
     assert groundcrew.cloud.airflow_rows(environment.arn)["xcom"] == 1
     machines = groundcrew.aws.client("stepfunctions", HUB)

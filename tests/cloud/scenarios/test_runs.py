@@ -65,7 +65,7 @@ def test_ten_times_the_same_is_one_run(groundcrew: Deployed, fleet: Fleet, doubl
     first = envelope(HUB, datetime.now(UTC), **detail)
     others = [first if doubled == "event" else first | {"id": unique("event")} for _ in range(9)]
     put_in(groundcrew, "groundcrew-run-requests", first, *others)
-    groundcrew.until(lambda: len(fleet.told("DAG Run Started", request_id)) >= 20, "ten times two")
+    groundcrew.until(lambda: len(fleet.told("DAG Run Started", request_id)) >= 20, "ten times two", turn=10)
     groundcrew.until_idle()
     for environment in (fleet.v2, fleet.v3):
         assert len(fleet.runs(environment, request_id)) == 1
