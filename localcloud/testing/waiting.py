@@ -26,6 +26,6 @@ def eventually(check: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> A
 
 def _code(check: Callable[[], Any]) -> str:
     try:
-        return inspect.getsource(check).strip()
+        return " ".join(inspect.getsource(check).split())
     except (OSError, TypeError):  # it has no source file
         return repr(check)

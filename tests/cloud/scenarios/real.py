@@ -19,9 +19,9 @@ from tests.cloud.scenarios.deployed import SPOKE, Deployed
 
 EXPORTS = f"groundcrew-exports-{HUB}-{REGION}"
 PATIENCE = 240.0
-PACE = (
-    12.0  # half an hour, which Groundcrew gives Airflow to see a new DAG, is two and a half minutes of Airflow's time
-)
+PACE = 12.0
+"""The half hour that Groundcrew gives Airflow to see a new DAG is two and a half minutes of Airflow's time."""
+
 TRUST = {"Effect": "Allow", "Principal": {"Service": "airflow-env.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
 
