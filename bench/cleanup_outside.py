@@ -19,8 +19,8 @@ from cleanup.outside_slices import TARGET_SECONDS
 from cleanup.policy import Policy
 from groundcrew.aws.cli import LONGEST_COMMAND, PATIENCE_SECONDS, Output
 from localcloud.airflow import installed
-from tests.airflow.cleaning import bulk
-from tests.airflow.cleaning.stage import Database, clean, open_database
+from tests.support.airflow.cleaning import bulk
+from tests.support.airflow.cleaning.stage import Database, clean, open_database
 
 VERSIONS = ("3.0.6", "3.3.1")
 RUNS, FULL_RUNS = 20_000, 200_000

@@ -21,7 +21,7 @@ from localcloud.airflow.installed import NotInstalled
 from localcloud.airflow.postgres import Postgres, query
 from localcloud.airflow.running import AirflowFailed, RunningAirflow
 from localcloud.airflow.settings import Place
-from tests.airflow import exporting
+from tests.support.airflow import exporting
 
 VERSION = "2.10.3"
 SMALL, LARGE = 200_000, 2_000_000
@@ -190,7 +190,7 @@ def _url(conninfo: str) -> str:
 @contextmanager
 def _s3(folder: Path) -> Iterator[str]:
     """A bucket in a process of its own, so that it does not hold up who measures."""
-    command: Sequence[str] = [sys.executable, "-m", "tests.airflow.bucket", str(folder / "s3")]
+    command: Sequence[str] = [sys.executable, "-m", "tests.support.airflow.bucket", str(folder / "s3")]
     paths = os.pathsep.join([str(installed.ROOT / "functions"), str(installed.ROOT)])
     process = subprocess.Popen(
         command,

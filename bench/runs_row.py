@@ -31,8 +31,8 @@ from runs.order import REQUESTED, STARTED
 from runs.router import handler as router
 from tests.support.context import Context
 from tests.support.queues import queue_arn
+from tests.support.runs.hub import ORDERS_QUEUE, REQUESTS_QUEUE, deployed
 from tests.support.stage import HUB, REGION, Stage, open_stage
-from tests.unit.runs.hub import ORDERS_QUEUE, REQUESTS_QUEUE, deployed
 
 VERSIONS = ("2.10.3", "3.3.1")
 PAIRS = 5

@@ -16,8 +16,8 @@ from runs.handler import handler as worker
 from runs.order import REQUESTED
 from runs.router import handler as router
 from tests.support.queues import queue_arn
+from tests.support.runs.hub import MAX_RECEIVES, ORDERS_HIDDEN, ORDERS_QUEUE, REQUESTS_HIDDEN, REQUESTS_QUEUE, deployed
 from tests.support.stage import HUB, REGION, SETTINGS
-from tests.unit.runs.hub import MAX_RECEIVES, ORDERS_HIDDEN, ORDERS_QUEUE, REQUESTS_HIDDEN, REQUESTS_QUEUE, deployed
 
 REQUESTS = 1000
 ACCOUNTS = [f"{number:012}" for number in range(400, 410)]

@@ -11,10 +11,10 @@ import pytest
 
 from localcloud.airflow import installed
 from localcloud.testing.waiting import eventually
-from tests.airflow.cleaning import past
-from tests.airflow.cleaning.shipped import DAG_ID, OF_2, POLICY, clean, ordered, report, running
-from tests.airflow.exporting import PLACE, SECRET
-from tests.airflow.here import Here
+from tests.support.airflow.cleaning import past
+from tests.support.airflow.cleaning.shipped import DAG_ID, OF_2, POLICY, clean, ordered, report, running
+from tests.support.airflow.exporting import PLACE, SECRET
+from tests.support.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("cleanup-dag")
 

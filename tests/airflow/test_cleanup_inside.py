@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow.cleaning.databases import (
+from tests.support.airflow.cleaning.databases import (
     SOURCE,
     VERSIONS,
     clean,
@@ -17,8 +17,8 @@ from tests.airflow.cleaning.databases import (
     process,
     rows,
 )
-from tests.airflow.cleaning.inside_past import NOW
-from tests.airflow.cleaning.inside_specification import Specification
+from tests.support.airflow.cleaning.inside_past import NOW
+from tests.support.airflow.cleaning.inside_specification import Specification
 from tests.support.figures import Figure
 
 pytestmark = pytest.mark.xdist_group("cleanup-inside")

@@ -13,7 +13,7 @@ import pytest
 
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed, query
-from tests.airflow.cleaning.databases import (
+from tests.support.airflow.cleaning.databases import (
     ALL,
     REAL,
     SOURCE,
@@ -27,8 +27,8 @@ from tests.airflow.cleaning.databases import (
     process,
     rows,
 )
-from tests.airflow.cleaning.inside_past import NOW
-from tests.airflow.cleaning.inside_specification import Specification
+from tests.support.airflow.cleaning.inside_past import NOW
+from tests.support.airflow.cleaning.inside_specification import Specification
 
 pytestmark = pytest.mark.xdist_group("cleanup-inside")
 

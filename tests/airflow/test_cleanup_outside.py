@@ -23,10 +23,10 @@ from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed
 from localcloud.model.airflow import Airflow
 from localcloud.testing.airflows import LIVE, live
-from tests.airflow.cleaning import bulk
-from tests.airflow.cleaning.history import NOW, ORDER, Run, fill, history
-from tests.airflow.cleaning.specification import Reference, Rows, Specification
-from tests.airflow.cleaning.stage import Database, clean, open_database
+from tests.support.airflow.cleaning import bulk
+from tests.support.airflow.cleaning.history import NOW, ORDER, Run, fill, history
+from tests.support.airflow.cleaning.specification import Reference, Rows, Specification
+from tests.support.airflow.cleaning.stage import Database, clean, open_database
 
 pytestmark = pytest.mark.xdist_group("airflow")
 

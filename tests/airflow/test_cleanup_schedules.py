@@ -14,9 +14,9 @@ from groundcrew.aws.cli import Output
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from localcloud.testing.airflows import live, processes_of, require
 from localcloud.testing.waiting import eventually
-from tests.airflow.cleaning import schedules, stage
-from tests.airflow.cleaning.shipped import OF_2, POLICY, clean, ordered, report, running
-from tests.airflow.here import Here
+from tests.support.airflow.cleaning import schedules, stage
+from tests.support.airflow.cleaning.shipped import OF_2, POLICY, clean, ordered, report, running
+from tests.support.airflow.here import Here
 from tests.support.tiers import Times
 
 pytestmark = pytest.mark.xdist_group("cleanup-dag")

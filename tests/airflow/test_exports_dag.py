@@ -13,10 +13,10 @@ from groundcrew_metadata import declared
 from localcloud.airflow.settings import Place
 from localcloud.testing.airflows import live, require
 from localcloud.testing.waiting import eventually
-from tests.airflow import database, exporting
-from tests.airflow.exporting import PREFIX, SECRET, WHOLE, conf, receipt
-from tests.airflow.exporting_dag import STABLE, running, stable
-from tests.airflow.here import Here
+from tests.support.airflow import database, exporting
+from tests.support.airflow.exporting import PREFIX, SECRET, WHOLE, conf, receipt
+from tests.support.airflow.exporting_dag import STABLE, running, stable
+from tests.support.airflow.here import Here
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 

@@ -16,9 +16,9 @@ from localcloud.airflow.postgres import Postgres, query
 from localcloud.testing import generator
 from localcloud.testing.airflows import require
 from localcloud.testing.waiting import eventually
-from tests.airflow import database, exporting
-from tests.airflow.bucket import Bucket
-from tests.airflow.exporting import EXPORT_ID, PREFIX, SECRET, WHOLE, Engine, conf, receipt
+from tests.support.airflow import database, exporting
+from tests.support.airflow.bucket import Bucket
+from tests.support.airflow.exporting import EXPORT_ID, PREFIX, SECRET, WHOLE, Engine, conf, receipt
 from tests.support.figures import Figure
 
 pytestmark = pytest.mark.xdist_group("exports-inside")

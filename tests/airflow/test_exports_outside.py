@@ -19,7 +19,8 @@ from localcloud.testing.airflows import live, processes_of, require
 from localcloud.testing.api_server import Served, serving
 from localcloud.testing.tame import fill_served
 from localcloud.testing.waiting import eventually
-from tests.airflow.outside import Outside, differences, everything
+from tests.support.airflow.exporting_dag import DAGS
+from tests.support.airflow.outside import Outside, differences, everything
 from tests.support.figures import Figure
 from tests.support.tiers import Times
 
@@ -182,7 +183,7 @@ def working(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     require(request.param)
     folder = tmp_path_factory.mktemp("outside")
     shutil.copytree(SAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__", "broken.py"))
-    shutil.copy(Path(__file__).with_name("dags") / "rich_3.py", folder / "dags")
+    shutil.copy(DAGS / "rich_3.py", folder / "dags")
     with RunningAirflow(request.param, folder / "airflow", dags=folder / "dags") as airflow:
         yield Working(airflow)
     assert processes_of(folder) == []

@@ -15,15 +15,15 @@ from localcloud.airflow.postgres import query
 from localcloud.testing import generator
 from localcloud.testing.airflows import live, require
 from localcloud.testing.waiting import eventually
-from tests.airflow import database, exporting
-from tests.airflow.bucket import Bucket
-from tests.airflow.exporting import Engine
-from tests.airflow.exporting_dag import DEADLINE, STABLE, running, stable
-from tests.airflow.here import Here
-from tests.airflow.published import Published, comparable
+from tests.support.airflow import database, exporting
+from tests.support.airflow.bucket import Bucket
+from tests.support.airflow.exporting import Engine
+from tests.support.airflow.exporting_dag import DEADLINE, STABLE, running, stable
+from tests.support.airflow.here import Here
+from tests.support.airflow.published import Published, comparable
+from tests.support.exports.hub import open_hub
 from tests.support.figures import Figure
 from tests.support.tiers import Times
-from tests.unit.exports.hub import open_hub
 
 pytestmark = pytest.mark.xdist_group("exports-inside")
 

@@ -14,7 +14,7 @@ from localcloud.testing.airflows import LIVE, require
 from localcloud.testing.waiting import eventually
 from tests.airflow.listener.stage import RUNS, Stage, open_stage, p99
 from tests.support.figures import Figure
-from tests.unit.listener.test_bus import IMPORTS
+from tests.support.listener.imports import IMPORTS
 
 pytestmark = pytest.mark.xdist_group("airflow")
 

@@ -12,7 +12,7 @@ import pytest
 from localcloud.airflow.running import RunningAirflow
 from localcloud.inprocess.faults import Attempt, Killed, Kind
 from tests.support.figures import Figure
-from tests.unit.runs.hub import open_hub
+from tests.support.runs.hub import open_hub
 
 pytestmark = pytest.mark.xdist_group("airflow")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from localcloud.inprocess.faults import Killed, Kind, Rule
 from localcloud.model.environment import Environment
-from tests.unit.cleanup.hub import Hub
+from tests.support.cleanup.hub import Hub
 
 ONLY_READ = frozenset({Kind.THROTTLED, Kind.DENIED, Kind.KILLED_BEFORE})
 """A call that only reads fails in three ways: try again, do not, and no more time to say anything."""

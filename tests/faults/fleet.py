@@ -12,8 +12,8 @@ from localcloud.model.endpoint import Endpoint
 from localcloud.model.environment import Environment
 from localcloud.model.groups import Group
 from localcloud.protocol import query
+from tests.support.at_once import in_the_middle
 from tests.support.stage import DEFAULT_POLICY, HUB, REGION, SPOKE, SPOKE2, STACK_TAG, Stage
-from tests.unit.endpoints.test_at_once import in_the_middle
 
 QUARTER = 900
 """Seconds between two sweeps."""

@@ -9,8 +9,8 @@ from typing import Any
 from localcloud.inprocess.aws import Entry
 from localcloud.inprocess.faults import Attempt, Killed, Kind, Rule
 from tests.faults.runs_scenarios import Prepare, Wanted, ref
+from tests.support.runs.hub import Hub, open_hub
 from tests.support.stage import HUB, SETTINGS, SPOKE, SPOKE2
-from tests.unit.runs.hub import Hub, open_hub
 
 FLEET = replace(SETTINGS, spoke_accounts=(HUB, SPOKE, SPOKE2))
 Variant = Callable[[], AbstractContextManager[object]]

@@ -8,9 +8,9 @@ from groundcrew.environment import EnvironmentRef
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from runs.order import Order
+from tests.support.runs.hub import Hub
+from tests.support.runs.secrets import SECRET
 from tests.support.stage import SPOKE, SPOKE2
-from tests.unit.runs.hub import Hub
-from tests.unit.runs.secrets import SECRET
 
 DATE = datetime(2026, 11, 1, tzinfo=UTC)
 LONG_ID = f"groundcrew__{'e' * 36}"

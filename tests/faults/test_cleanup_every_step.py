@@ -15,9 +15,9 @@ from localcloud.inprocess.aws import Entry
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from tests.faults.cleanup_harness import ONLY_READ, run, run_with
+from tests.support.cleanup.hub import Hub, open_hub
 from tests.support.figures import Figure
 from tests.support.tiers import Sample
-from tests.unit.cleanup.hub import Hub, open_hub
 
 OLD = {"log": (100.0, 40.0), "xcom": (90.0,)}
 YOUNG = {"log": (2.0,), "xcom": (29.0,)}

@@ -21,9 +21,9 @@ from localcloud.inprocess.faults import Kind
 from localcloud.model.airflow_state import Run
 from localcloud.model.environment import Environment
 from tests.faults.cleanup_harness import ONLY_READ, run, run_with
+from tests.support.cleanup.hub import BUCKET, Hub, open_hub
 from tests.support.figures import Figure
 from tests.support.tiers import Sample
-from tests.unit.cleanup.hub import BUCKET, Hub, open_hub
 
 OLD, YOUNG = (100.0, 40.0), (2.0,)
 

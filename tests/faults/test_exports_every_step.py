@@ -18,8 +18,8 @@ import pytest
 from exports import step
 from groundcrew.aws.objects import Bucket, Stored
 from localcloud.inprocess.faults import Kind
+from tests.support.exports.hub import BUCKET, Hub, open_hub
 from tests.support.tiers import Sample
-from tests.unit.exports.hub import BUCKET, Hub, open_hub
 
 KINDS = (Kind.THROTTLED, Kind.TIMED_OUT_AFTER, Kind.KILLED_BEFORE, Kind.KILLED_AFTER)
 WANTED = {1: "one", 2: "changed", 3: "three"}

@@ -15,9 +15,9 @@ from tests.faults.runs_scenarios import (
     unpause,
     wait,
 )
+from tests.support.at_once import in_the_middle
 from tests.support.figures import Figure
-from tests.unit.endpoints.test_at_once import in_the_middle
-from tests.unit.runs.hub import Hub, Message, open_hub
+from tests.support.runs.hub import Hub, Message, open_hub
 
 TWICE: tuple[Prepare, ...] = (
     start_on_2,

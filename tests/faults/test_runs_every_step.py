@@ -6,8 +6,8 @@ from localcloud.inprocess.faults import Kind
 from tests.faults.runs_harness import FLEET, READS, Case, cases, judged, play, problems
 from tests.faults.runs_scenarios import SCENARIOS, Prepare
 from tests.support.figures import Figure
+from tests.support.runs.hub import open_hub
 from tests.support.tiers import Sample
-from tests.unit.runs.hub import open_hub
 
 
 @pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.name.lower())

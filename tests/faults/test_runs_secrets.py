@@ -14,8 +14,8 @@ from groundcrew.observability import logger
 from groundcrew.ways import cli
 from groundcrew.ways.words import LONGEST, quoted
 from localcloud.model.errors import AwsError
-from tests.unit.runs.hub import Hub, open_hub
-from tests.unit.runs.secrets import SECRET, SESSION_TOKEN, told
+from tests.support.runs.hub import Hub, open_hub
+from tests.support.runs.secrets import SECRET, SESSION_TOKEN, told
 
 WORDS = f"Invalid input for param password: {SECRET!r} is not of type 'integer'; input: {json.dumps({'p': SECRET})}"
 

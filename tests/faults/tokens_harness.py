@@ -14,7 +14,7 @@ from localcloud.inprocess.faults import Killed, Kind, Rule
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from tests.support.stage import HUB, REGION, SPOKE, SPOKE2
-from tests.unit.tokens.works import HOUR, Works, open_works
+from tests.support.tokens.works import HOUR, Works, open_works
 from tokens.order import TOGETHER
 from tokens.rotate import LAST_TRY
 from tokens.startup import SOURCE

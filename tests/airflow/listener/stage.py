@@ -18,7 +18,7 @@ from typing import Any
 from localcloud.airflow.installed import ROOT
 from localcloud.airflow.running import RunningAirflow
 from localcloud.testing.waiting import eventually
-from tests.bus import Bus, open_bus
+from tests.support.bus import Bus, open_bus
 
 HERE = Path(__file__).parent
 DIST = ROOT / "layers/airflow/plugins/dist"

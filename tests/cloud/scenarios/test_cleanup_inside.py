@@ -11,9 +11,9 @@ from localcloud.airflow import installed
 from localcloud.airflow.postgres import query
 from localcloud.installation import HUB, REGION
 from localcloud.testing.waiting import eventually
-from tests.airflow.cleaning import past
 from tests.cloud.scenarios.deployed import SPOKE, Deployed
 from tests.cloud.scenarios.real import EXPORTS, Real, samples
+from tests.support.airflow.cleaning import past
 
 VERSION = "2.10.3"
 OLD, KEPT = 90, 30

@@ -12,8 +12,8 @@ from bench.runs_row import Pair
 from bench.runs_scale import REST, ask, opened
 from localcloud.airflow import installed
 from localcloud.model.airflow import Airflow
+from tests.support.runs.hub import deployed
 from tests.support.stage import Stage
-from tests.unit.runs.hub import deployed
 
 SIZE = 60
 

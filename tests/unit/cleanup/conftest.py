@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.cleanup.hub import Hub, open_hub
+from tests.support.cleanup.hub import Hub, open_hub
 
 
 @pytest.fixture

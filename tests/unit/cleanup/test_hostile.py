@@ -7,9 +7,9 @@ from unittest import mock
 import pytest
 
 from localcloud.model.airflow import Airflow
+from tests.support.cleanup.hub import Hub
 from tests.support.context import Context
 from tests.support.stage import HUB, REGION, SPOKE, SPOKE2
-from tests.unit.cleanup.hub import Hub
 
 
 def nothing_happened(hub: Hub) -> None:

@@ -15,8 +15,8 @@ from groundcrew import shipping
 from groundcrew_cleaning.order import Ask, Order
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
+from tests.support.cleanup.hub import BUCKET, Hub
 from tests.support.stage import HUB, REGION, SPOKE
-from tests.unit.cleanup.hub import BUCKET, Hub
 
 OURS = {"groundcrew_cleanup.py": b"# a DAG"}
 CLEAN = {"log": {"examined": 2, "deleted": 2, "left": 0, "kept": None, "bytes_before": 8192, "bytes_after": 0}}

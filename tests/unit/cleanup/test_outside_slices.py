@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cleanup.outside_output import Cleaned
 from cleanup.outside_plan import Target
 from cleanup.outside_slices import FEWEST_ROWS, FIRST_ROWS, MOST_ROWS, Progress
-from tests.unit.cleanup.tables import BEFORE, NOW, TARGET, Table, clean, spread
+from tests.support.cleanup.tables import BEFORE, NOW, TARGET, Table, clean, spread
 
 
 def test_nothing_to_do_costs_one_look() -> None:

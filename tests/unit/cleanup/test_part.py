@@ -10,8 +10,8 @@ from cleanup.converged import hours_behind
 from groundcrew.aws.objects import Bucket
 from groundcrew.environment import EnvironmentRef
 from localcloud.inprocess.faults import Kind
+from tests.support.cleanup.hub import BUCKET, Hub, open_hub
 from tests.support.stage import HUB, REGION, SETTINGS, SPOKE2
-from tests.unit.cleanup.hub import BUCKET, Hub, open_hub
 
 
 @pytest.mark.parametrize("version", ["3.0.6", "3.2.1", "3.3.1"])

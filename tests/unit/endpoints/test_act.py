@@ -16,8 +16,8 @@ from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientE
 from groundcrew.network import Admission, VpcEndpoint
 from localcloud.model.errors import AwsError
 from tests.faults.scenarios import ELSEWHERE, managed_sqs
+from tests.support.endpoints.stories import DATABASE, HUB, MINE, REF, SPOKE, SQS, VPC
 from tests.support.stage import DEFAULT_POLICY, Stage, status_event
-from tests.unit.endpoints.stories import DATABASE, HUB, MINE, REF, SPOKE, SQS, VPC
 
 MADE = VpcEndpoint("vpce-1", DATABASE, "pending", VPC)
 GROUP = CreateGroup("r", "groundcrew-data", "d", VPC, {})

@@ -1,35 +1,16 @@
 """Several workers at the same environment at the same time."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 from unittest import mock
 
 import pytest
 
 from endpoints.sqs_policy import admits
-from localcloud.inprocess.aws import InProcessAws
 from tests.faults.scenarios import ELSEWHERE, managed_sqs
+from tests.support.at_once import in_the_middle
 from tests.support.stage import DEFAULT_POLICY, HUB, SPOKE, Stage, open_stage, status_event
 
 PRIVATE = ["data-database", "data-webserver", "groundcrew-data-abe42c81"]
-
-
-@contextmanager
-def in_the_middle(aws: InProcessAws, nth: int, act: Callable[[], object]) -> Iterator[list[int]]:
-    """Just before the nth call from now, ``act`` happens; yields a list that holds nth once it has."""
-    answer, calls, done = aws.answer, [0], []
-
-    def answer_later(*args: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == nth:
-            done.append(nth)
-            act()
-        return answer(*args)
-
-    with mock.patch.object(aws, "answer", answer_later):
-        yield done
 
 
 def test_ten_workers_at_once(stage: Stage) -> None:

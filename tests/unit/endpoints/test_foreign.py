@@ -6,7 +6,7 @@ import pytest
 
 from endpoints.plan import DeleteEndpoints
 from groundcrew.network import Admission, SecurityGroup
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     HUB,
     OWNER,
     SPOKE,

@@ -13,8 +13,8 @@ from endpoints import sqs_policy
 from endpoints.plan import DeleteEndpoints, SetPolicy
 from endpoints.removal import plan_removal
 from localcloud.model.environment import Environment
+from tests.support.endpoints import stories
 from tests.support.stage import DEFAULT_POLICY, HUB, REGION, SPOKE, SPOKE2, Stage, open_stage, request, status_event
-from tests.unit.endpoints import stories
 
 NOBODYS = "444444444444"
 BOMB = '{"a":' * 20_000 + "1" + "}" * 20_000

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from groundcrew.network import SecurityGroup, VpcEndpoint
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     ARN,
     DATABASE,
     EARLIER,

@@ -9,7 +9,7 @@ from endpoints.planner import ENDING, idle_reason
 from endpoints.policy import Policy
 from groundcrew.environment import EnvironmentRef
 from groundcrew.network import Admission
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     DATABASE,
     GROUP,
     HUB,

@@ -8,7 +8,7 @@ from endpoints import sqs_policy
 from endpoints.plan import DeleteEndpoints, DeleteGroup, Plan, Revoke, SetPolicy
 from endpoints.removal import plan_removal
 from groundcrew.network import SecurityGroup, VpcEndpoint
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     ARN,
     GROUP,
     OWNER,

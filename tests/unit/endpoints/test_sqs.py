@@ -11,7 +11,7 @@ from endpoints.ownership import Owner
 from endpoints.plan import NEW_GROUP, Admit, AdmitVpc, CreateEndpoint, CreateGroup, Plan, SetPolicy
 from endpoints.policy import Policy
 from groundcrew.network import SecurityGroup, VpcEndpoint
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     ARN,
     OWNER,
     QUEUE,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints.sqs_policy import ACTIONS, admits, admitting, denies, may_admit, same_policy, sid, statement, withdrawing
-from tests.unit.endpoints.stories import QUEUE, allow
+from tests.support.endpoints.stories import QUEUE, allow
 
 STACK = "111111111111/us-east-1/groundcrew"
 ELSEWHERE = "arn:aws:sqs:us-east-1:111111111111:mine"

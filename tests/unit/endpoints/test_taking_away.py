@@ -5,7 +5,7 @@ import pytest
 from endpoints.plan import CorrectEndpoint, DeleteEndpoints, DeleteGroup
 from endpoints.planner import RUNNING, SETTLED
 from groundcrew.network import Admission
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     ARN,
     BORN,
     EARLIER,

@@ -11,8 +11,7 @@ from endpoints.planner import MWAA_WAITS
 from fleet.survey import Seen, longest_pending
 from groundcrew.places import Place
 from localcloud.inprocess.faults import Kind
-from tests.support.stage import HUB, REGION, Stage, status_event
-from tests.unit.endpoints.stories import (
+from tests.support.endpoints.stories import (
     BORN,
     SPOKE,
     causes,
@@ -25,6 +24,7 @@ from tests.unit.endpoints.stories import (
     sqs_endpoint,
     whole,
 )
+from tests.support.stage import HUB, REGION, Stage, status_event
 
 HOUR = 3600.0
 ALWAYS = ("SpokeRoleUnavailable", "SubnetsNotShared")

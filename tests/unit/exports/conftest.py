@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.exports.hub import Hub, open_hub
+from tests.support.exports.hub import Hub, open_hub
 
 
 @pytest.fixture

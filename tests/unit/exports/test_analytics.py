@@ -12,7 +12,7 @@ from analytics.generate import FILES, HERE, QUESTIONS, template
 from groundcrew_metadata import declared
 from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
-from tests.unit.exports.hub import Hub
+from tests.support.exports.hub import Hub
 
 RESOURCES = template()["Resources"].values()
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from groundcrew import manifests
 from groundcrew.aws.objects import Bucket
 from groundcrew.environment import EnvironmentRef
+from tests.support.exports.hub import BUCKET, Hub
 from tests.support.stage import HUB, REGION, SPOKE
-from tests.unit.exports.hub import BUCKET, Hub
 
 REF = EnvironmentRef(SPOKE, REGION, "data")
 

@@ -15,7 +15,7 @@ from exports.outside_routes import Route
 from groundcrew.errors import AccessDenied, PermanentError, TransientError
 from groundcrew_metadata.declaration import Kind
 from localcloud.model.airflow_state import Dag
-from tests.unit.exports.outside_world import BEGIN, INSTANCES, PREFIX, View, World
+from tests.support.exports.outside_world import BEGIN, INSTANCES, PREFIX, View, World
 
 VERSIONS = ["3.0.6", "3.3.1"]
 WHOLE = {"task_instance": None, "log": None, "slot_pool": None}

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exports import outside_walk
-from tests.unit.exports.outside_world import BEGIN, INSTANCES, LOGS, View, World
+from tests.support.exports.outside_world import BEGIN, INSTANCES, LOGS, View, World
 
 WRITES = ("new", "again", "first", "last", "burst", "retry", "log", "nothing")
 

@@ -14,8 +14,8 @@ import pytest
 from groundcrew.aws.locks import Locks
 from groundcrew.aws.objects import Bucket
 from localcloud.inprocess.faults import Kind
+from tests.support.exports.hub import BUCKET, Hub
 from tests.support.stage import HUB, REGION, SPOKE
-from tests.unit.exports.hub import BUCKET, Hub
 
 
 def test_the_first_export_carries_everything_and_says_so(hub: Hub, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from exports.order import Order
 from exports.receipt import SKEW, Receipt
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
-from tests.unit.exports.outside_world import World
+from tests.support.exports.outside_world import World
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -12,9 +12,9 @@ from groundcrew.aws import airflow
 from groundcrew.errors import TransientError
 from groundcrew.places import Place
 from localcloud.inprocess.faults import Attempt, Kind
+from tests.support.endpoints.stories import environment, whole
 from tests.support.figures import Figure
 from tests.support.stage import HUB, SETTINGS, SPOKE, SPOKE2, Stage, open_stage, status_event
-from tests.unit.endpoints.stories import environment, whole
 
 ABOUT = {"account": SPOKE, "region": "us-east-1", "name": "data"}
 

@@ -6,8 +6,8 @@ from types import ModuleType
 import pytest
 
 from groundcrew_listener import hooks
-from tests.bus import Bus, open_bus
-from tests.unit.listener.runs import end
+from tests.support.bus import Bus, open_bus
+from tests.support.listener.runs import end
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from groundcrew_listener.bus import Bus, batches
 from groundcrew_listener.environment import Environment
 from groundcrew_listener.event import LARGEST_CONF, entry
-from tests import bus as fake
-from tests.unit.listener.runs import change
+from tests.support import bus as fake
+from tests.support.listener.imports import IMPORTS
+from tests.support.listener.runs import change
 
 
 @pytest.fixture
@@ -72,19 +73,6 @@ def test_sts_is_asked_for_the_account_only_where_nobody_says_it(bus: fake.Bus, m
     Bus(Environment.here(), "3.3.1").put([change()])
     assert [told["environment"]["account"] for told in bus.details] == [fake.ACCOUNT, "333333333333"]
     assert bus.identities == 1
-
-
-IMPORTS = """
-import os, sys
-from groundcrew_listener.bus import Bus
-from groundcrew_listener.environment import Environment
-from tests.unit.listener.runs import change
-before = set(sys.modules)
-print(Bus(Environment.here(), "3.3.1").put([change(conf={"a": "\u00e9"})] * 3))
-os.environ["AWS_ENDPOINT_URL_EVENTBRIDGE"] = "http://127.0.0.1:1"
-print(Bus(Environment.here(), "3.3.1").put([change()]))
-print(sorted(set(sys.modules) - before))
-"""
 
 
 def test_after_the_import_nothing_else_is_imported(bus: fake.Bus) -> None:

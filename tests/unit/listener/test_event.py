@@ -12,7 +12,7 @@ import pytest
 from groundcrew.events import schema
 from groundcrew_listener.environment import Environment
 from groundcrew_listener.event import LARGEST_CONF, Change, entry, small
-from tests.unit.listener.runs import START, Run
+from tests.support.listener.runs import START, Run
 
 ORDERS = Environment("222222222222", "us-east-1", "orders")
 VALID = fastjsonschema.compile(schema("dag-run-state-change.json"))

@@ -13,10 +13,10 @@ from botocore.session import Session
 from groundcrew_listener import hooks, outbox
 from groundcrew_listener.event import Change
 from localcloud.testing.waiting import eventually
-from tests.bus import Bus
+from tests.support.bus import Bus
 from tests.support.figures import Figure
-from tests.unit.listener.faults import Fault, ForcedError
-from tests.unit.listener.runs import Run, end
+from tests.support.listener.faults import Fault, ForcedError
+from tests.support.listener.runs import Run, end
 
 Hook = Callable[[Any], None]
 

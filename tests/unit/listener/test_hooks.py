@@ -10,8 +10,8 @@ import pytest
 from groundcrew_listener import hooks
 from groundcrew_listener.event import Change
 from localcloud.testing.waiting import eventually
-from tests.bus import ACCOUNT, Bus
-from tests.unit.listener.runs import Run
+from tests.support.bus import ACCOUNT, Bus
+from tests.support.listener.runs import Run
 
 HOOKS = {"running": hooks.on_dag_run_running, "success": hooks.on_dag_run_success, "failed": hooks.on_dag_run_failed}
 

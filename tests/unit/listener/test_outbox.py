@@ -12,8 +12,8 @@ import pytest
 from groundcrew_listener import hooks, outbox
 from groundcrew_listener.outbox import CAPACITY, Outbox
 from localcloud.testing.waiting import eventually
-from tests.bus import Bus
-from tests.unit.listener.runs import Run, change, end
+from tests.support.bus import Bus
+from tests.support.listener.runs import Run, change, end
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ FORK = """
 import os, sys
 from groundcrew_listener import hooks, outbox
 from localcloud.testing.waiting import eventually
-from tests.unit.listener.runs import Run
+from tests.support.listener.runs import Run
 sys.modules["airflow"] = sys.modules["airflow.version"] = type(sys)("airflow")
 sys.modules["airflow"].version = "2.10.3"
 {parent}

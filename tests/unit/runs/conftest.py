@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.runs.desk import Desk, open_desk
-from tests.unit.runs.hub import Hub, open_hub
+from tests.support.runs.desk import Desk, open_desk
+from tests.support.runs.hub import Hub, open_hub
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from localcloud.inprocess.faults import Kind
 from localcloud.model.environment import Environment
 from runs.follow import LOOKS, handler
 from runs.watched import Watched
+from tests.support.at_once import in_the_middle
 from tests.support.context import Context
-from tests.unit.endpoints.test_at_once import in_the_middle
-from tests.unit.runs.hub import Hub
+from tests.support.runs.hub import Hub
 
 VERSIONS = ["2.4.2", "2.7.2", "2.10.3", "3.0.6", "3.3.1"]
 DAGS = [

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from groundcrew.environment import EnvironmentRef
 from tests.support.figures import Figure
+from tests.support.runs.desk import Desk, asking, open_desk
 from tests.support.stage import HUB, REGION, SPOKE, SPOKE2
-from tests.unit.runs.desk import Desk, asking, open_desk
 
 BOMB = '{"a":' * 20_000 + "1" + "}" * 20_000
 LINE = '\n{"level":"INFO","message":"acting"}\r\u2028\x85\n\ud800'

@@ -8,9 +8,9 @@ import pytest
 
 from groundcrew.aws.cli import LONGEST_COMMAND
 from localcloud.inprocess.faults import Kind
+from tests.support.at_once import in_the_middle
+from tests.support.runs.hub import MORE, Hub, open_hub
 from tests.support.stage import HUB, SPOKE
-from tests.unit.endpoints.test_at_once import in_the_middle
-from tests.unit.runs.hub import MORE, Hub, open_hub
 
 VERSIONS = ["2.7.2", "2.10.3", "3.0.6", "3.3.1"]
 OLD = "2.4.2"

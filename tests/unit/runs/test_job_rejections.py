@@ -9,8 +9,8 @@ import pytest
 
 from groundcrew.environment import EnvironmentRef
 from localcloud.inprocess.faults import Kind
+from tests.support.runs.hub import MORE, Hub, open_hub
 from tests.support.stage import SETTINGS, SPOKE
-from tests.unit.runs.hub import MORE, Hub, open_hub
 
 VERSIONS = ["2.7.2", "2.10.3", "3.0.6", "3.3.1"]
 DATE = datetime(2026, 11, 1, 2, 3, 4, 567, tzinfo=UTC)

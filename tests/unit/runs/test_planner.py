@@ -8,7 +8,7 @@ import pytest
 from groundcrew.ways.seen import Dag
 from runs.plan import UNSEEN, Begin, Confirm, Look, Plan, Reject, Wait
 from runs.planner import ENDING, LONGEST_WAIT, PATIENCE, READY, SHORTEST_WAIT, gone, is_ours, marker, note
-from tests.unit.runs.stories import ASKED, DATE, EXPIRY, LATER, foreign, next_step, order, run
+from tests.support.runs.stories import ASKED, DATE, EXPIRY, LATER, foreign, next_step, order, run
 
 OLD = ASKED - timedelta(hours=1)
 NOT_READY = ["UPDATING", "MAINTENANCE", "CREATING_SNAPSHOT", "PENDING", "CREATING", "ROLLING_BACK", "UNAVAILABLE"]

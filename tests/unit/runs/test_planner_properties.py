@@ -12,7 +12,7 @@ from groundcrew.ways.seen import Dag, Run
 from runs.order import Order
 from runs.plan import UNSEEN, Begin, Confirm, Look, Plan, Reject, Seen, Wait
 from runs.planner import ENDING, PATIENCE, decide, is_ours, note
-from tests.unit.runs.stories import ASKED, DATE, EXPIRY, environment, foreign, order, run
+from tests.support.runs.stories import ASKED, DATE, EXPIRY, environment, foreign, order, run
 
 BEFORE_ANYTHING = {"EnvironmentGone", "Off", "NotAllowed"}
 """Rejections for which no run is looked for: nobody can, or nothing may have been started."""

@@ -15,8 +15,8 @@ from groundcrew.events import Envelope, schema, schema_error
 from runs.order import Order
 from runs.request import LARGEST_CONF, SPEAKABLE, Request, rejection
 from runs.selection import Selector
+from tests.support.runs.desk import asking
 from tests.support.stage import REGION, SETTINGS, SPOKE, SPOKE2
-from tests.unit.runs.desk import asking
 
 NOW = datetime(2026, 11, 18, 12, 0, 5, tzinfo=UTC)
 ASKED = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)

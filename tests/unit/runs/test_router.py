@@ -11,8 +11,8 @@ import pytest
 from groundcrew.aws import airflow
 from localcloud.inprocess.faults import Attempt, Kind
 from localcloud.model.errors import AwsError
+from tests.support.runs.desk import ORDERS, TIME, Desk, asking, open_desk
 from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, SPOKE2
-from tests.unit.runs.desk import ORDERS, TIME, Desk, asking, open_desk
 
 MINE = f"{SPOKE}/{REGION}/orders"
 ALL = [

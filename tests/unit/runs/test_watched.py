@@ -14,7 +14,7 @@ from groundcrew.ways.seen import RunRef
 from runs.follow import LONGEST_WAIT, LOOKS, SHORTEST_WAIT, pause
 from runs.settings import RunSettings
 from runs.watched import Watched
-from tests.unit.runs.stories import DATE, REF, environment, order
+from tests.support.runs.stories import DATE, REF, environment, order
 
 moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))
 

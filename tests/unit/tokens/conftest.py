@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.tokens.works import Works, open_works
+from tests.support.tokens.works import Works, open_works
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from localcloud.model.environment import Environment
 from tests.support.stage import REGION, SPOKE, SPOKE2
-from tests.unit.tokens.works import Works
+from tests.support.tokens.works import Works
 
 KEY = f"arn:aws:kms:{REGION}:{SPOKE}:key/1"
 

@@ -10,7 +10,7 @@ import pytest
 from localcloud.inprocess.faults import Attempt, Kind
 from tests.support.context import Context
 from tests.support.stage import HUB, REGION, SPOKE, SPOKE2, status_event
-from tests.unit.tokens.works import HOUR, MINTER, Works, about, open_works, report_only
+from tests.support.tokens.works import HOUR, MINTER, Works, about, open_works, report_only
 from tokens.binding import Binding
 from tokens.handler import handler
 from tokens.rotate import Rotation

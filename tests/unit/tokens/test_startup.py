@@ -9,7 +9,7 @@ from localcloud.inprocess.faults import Kind
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from tests.support.stage import REGION, SPOKE, status_event
-from tests.unit.tokens.works import HOUR, Works
+from tests.support.tokens.works import HOUR, Works
 from tokens.bind import Script
 
 UPDATE = "UpdateEnvironment"

@@ -19,7 +19,7 @@ from groundcrew.errors import GroundcrewError, PermanentError, TransientError
 from groundcrew.ways.cli import CliWay, command, conf_word, objects
 from groundcrew.ways.seen import Dag, RunRef, Start
 from localcloud.model.airflow import Airflow
-from tests.unit.runs.stories import ASKED, DATE, environment
+from tests.support.runs.stories import ASKED, DATE, environment
 
 if TYPE_CHECKING:
     from groundcrew.aws.locks import Locks

@@ -11,8 +11,8 @@ import pytest
 from groundcrew.aws.cli import LONGEST_COMMAND
 from localcloud.inprocess.faults import Kind
 from localcloud.model.front_door import FrontDoor
+from tests.support.runs.hub import Hub
 from tests.support.stage import HUB, SPOKE
-from tests.unit.runs.hub import Hub
 
 LOCK = f"cli/{SPOKE}/us-east-1/data"
 

@@ -11,7 +11,7 @@ from groundcrew.aws.session import Roles
 from groundcrew.errors import AccessDenied, GroundcrewError, PermanentError, TransientError
 from groundcrew.ways.reach import Reach
 from groundcrew.ways.seen import Way, WayClosed
-from tests.unit.runs.stories import environment
+from tests.support.runs.stories import environment
 
 NO_WAY = TransientError("no way to the web server", cause="NoWay")
 NO_ANSWER = TransientError("no answer", cause="NoAnswer")

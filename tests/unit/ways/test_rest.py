@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 
 from localcloud.model.errors import AwsError
-from tests.unit.runs.hub import Hub
+from tests.support.runs.hub import Hub
 
 VERSIONS = ["2.7.2", "2.10.3", "3.0.6", "3.3.1"]
 LONG = "d" * 100

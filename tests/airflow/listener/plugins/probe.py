@@ -17,7 +17,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from groundcrew_listener import hooks
-from tests.unit.listener.faults import PACKAGE, Fault, idle
+from tests.support.listener.faults import PACKAGE, Fault, idle
 
 FOLDER = Path(os.environ["PROBE"])
 turns: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """The whole part around a real inside engine: its own plan, verify and publish on the in-process cloud, to Parquet.
 
-What is read of the Parquet has the form of ``tests.airflow.database``, which reads PostgreSQL another way.
+What is read of the Parquet has the form of ``tests.support.airflow.database``, which reads PostgreSQL another way.
 """
 
 import json
@@ -16,8 +16,8 @@ from analytics.generate import HERE
 from groundcrew_metadata.declaration import Kind, Table
 from localcloud.inprocess.aws import EPOCH
 from localcloud.model.environment import Environment
-from tests.airflow.database import Row
-from tests.unit.exports.hub import Engine, Hub
+from tests.support.airflow.database import Row
+from tests.support.exports.hub import Engine, Hub
 
 POLICY = {"opt_in": ["rendered_task_instance_fields", "xcom"], "overlap_minutes": 5}
 """Everything that is declared."""

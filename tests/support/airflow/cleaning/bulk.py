@@ -6,7 +6,7 @@ hundredth with a try before; DAGs take turns over 400 days, so that 30 days are 
 
 from datetime import datetime
 
-from tests.airflow.cleaning.stage import Database
+from tests.support.airflow.cleaning.stage import Database
 
 DAGS, DAYS, TASKS = 200, 400, 10
 

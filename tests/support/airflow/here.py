@@ -2,7 +2,7 @@
 
 from localcloud.airflow.running import RunningAirflow
 from localcloud.testing.waiting import eventually
-from tests.airflow.bucket import Bucket
+from tests.support.airflow.bucket import Bucket
 
 
 class Here:

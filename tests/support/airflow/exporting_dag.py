@@ -9,11 +9,13 @@ from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import Table
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from localcloud.testing.airflows import processes_of, require
-from tests.airflow import exporting
-from tests.airflow.bucket import Bucket
-from tests.airflow.exporting import credentials
-from tests.airflow.here import Here
+from tests.support.airflow import exporting
+from tests.support.airflow.bucket import Bucket
+from tests.support.airflow.exporting import credentials
+from tests.support.airflow.here import Here
 
+DAGS = Path(__file__).with_name("dags")
+"""Samples that only tests need: runs of ``rich`` leave rows in many tables."""
 OURS = "dag_id <> 'groundcrew_export'"
 # Rows of the export's own run, and of what goes on while it runs, change after it.
 STABLE = {
@@ -36,7 +38,7 @@ def running(version: str, folder: Path) -> Iterator[Here]:
     """Both, until the block ends."""
     require(version)
     shutil.copytree(SAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__", "broken.py"))
-    shutil.copy(Path(__file__).with_name("dags") / "rich.py", folder / "dags")
+    shutil.copy(DAGS / "rich.py", folder / "dags")
     exporting.ship(folder / "dags")
     with ExitStack() as last:
         bucket = last.enter_context(Bucket(folder / "bucket"))

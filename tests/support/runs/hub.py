@@ -26,8 +26,8 @@ from runs.router import handler as router
 from runs.settings import RunSettings
 from tests.support.asl import Machine
 from tests.support.queues import Queue
+from tests.support.runs.secrets import SECRET, assume_role, told
 from tests.support.stage import HUB, REGION, SETTINGS, SPOKE, Stage, open_stage
-from tests.unit.runs.secrets import SECRET, assume_role, told
 
 ORDERS = f"https://sqs.{REGION}.amazonaws.com/{HUB}/groundcrew-runs"
 MACHINE = f"arn:aws:states:{REGION}:{HUB}:stateMachine:groundcrew-runs"

@@ -13,9 +13,9 @@ from localcloud.airflow import installed, schemas
 from localcloud.airflow.postgres import query
 from localcloud.testing import generator
 from localcloud.testing.airflows import LIVE, require
-from tests.airflow.cleaning.inside_past import CELERY, NOW, Past
-from tests.airflow.cleaning.inside_past import fill as fill_with
-from tests.airflow.cleaning.inside_specification import AGE, OF_RUNS, Rows
+from tests.support.airflow.cleaning.inside_past import CELERY, NOW, Past
+from tests.support.airflow.cleaning.inside_past import fill as fill_with
+from tests.support.airflow.cleaning.inside_specification import AGE, OF_RUNS, Rows
 
 REAL = "2.10.3"
 VERSIONS = (REAL, "2.7.2")

@@ -1,6 +1,6 @@
 """A bucket over HTTP, as far as an export writes to it: ``PutObject``, whole or not at all, checked as S3 checks it.
 
-``python -m tests.airflow.bucket FOLDER`` runs one as a process of its own and prints its port.
+``python -m tests.support.airflow.bucket FOLDER`` runs one as a process of its own and prints its port.
 """
 
 import base64

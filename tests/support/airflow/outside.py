@@ -17,8 +17,8 @@ from exports.outside import Ask, extract
 from exports.outside_pace import Pace
 from groundcrew_metadata import declared
 from groundcrew_metadata.declaration import Kind
-from tests.airflow import database
-from tests.airflow.exporting import parsed
+from tests.support.airflow import database
+from tests.support.airflow.exporting import parsed
 
 Row = dict[str, str | None]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from localcloud.airflow.running import SAMPLES, RunningAirflow
 from localcloud.testing.airflows import live, processes_of, require
-from tests.airflow import exporting
-from tests.airflow.bucket import Bucket
-from tests.airflow.exporting import PLACE, credentials
-from tests.airflow.here import Here
+from tests.support.airflow import exporting
+from tests.support.airflow.bucket import Bucket
+from tests.support.airflow.exporting import PLACE, credentials
+from tests.support.airflow.here import Here
 
 OF_2 = live("2.")
 DAG_ID = "groundcrew_cleanup"

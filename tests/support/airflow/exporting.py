@@ -13,7 +13,7 @@ from typing import Any
 
 from localcloud.airflow import installed
 from localcloud.airflow.settings import Place
-from tests.airflow.bucket import OWNER, Bucket
+from tests.support.airflow.bucket import OWNER, Bucket
 
 SOURCE = installed.ROOT / "layers/airflow/dags/groundcrew"
 BUCKET = f"groundcrew-exports-{OWNER}-us-east-1"

@@ -17,7 +17,7 @@ from exports.outside_pace import Pace
 from groundcrew.errors import TransientError
 from localcloud.model.airflow import Airflow
 from localcloud.model.airflow_state import Listed
-from tests.airflow.exporting import parsed
+from tests.support.airflow.exporting import parsed
 
 INSTANCES = "/dags/~/dagRuns/~/taskInstances"
 LOGS = "/eventLogs"

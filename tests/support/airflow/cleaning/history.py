@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.airflow.cleaning.stage import Database
+from tests.support.airflow.cleaning.stage import Database
 
 NOW = datetime(2026, 11, 27, 4, 30, tzinfo=UTC)
 ORDER = (
