@@ -13,6 +13,7 @@ import pytest
 
 from localcloud.airflow import installed
 from localcloud.airflow.postgres import PostgresFailed, query
+from localcloud.testing.waiting import eventually
 from tests.support.airflow.cleaning.databases import (
     ALL,
     REAL,
@@ -153,6 +154,7 @@ def test_killed_between_any_two_commits_the_next_one_finishes(conninfo: str, whe
         killed: dict[str, Any] = {when: commit}
         done = process(conninfo, kept, covered, "delete", SOURCE, connections=connections, **killed)
         assert done.returncode == -signal.SIGKILL
+        eventually(lambda: not query(conninfo, "select 1 from pg_locks where locktype = 'advisory'").strip())
         assert orphans(conninfo) == []
         halves += rows(conninfo) not in (before, wanted)
         clean(conninfo, kept, covered)
