@@ -52,7 +52,7 @@ def test_what_is_left_is_what_the_specification_leaves(
     wanted = Specification(before, kept, covered, NOW).after()
     said = clean(conninfo, kept, covered, connections=1 + seed // 2 % 2, user="ordinary" if seed % 2 else "postgres")
     after = rows(conninfo)
-    assert after == wanted
+    assert after == wanted, said["tables"]
     is_so(conninfo, before, after, said)
     assert said["converged"] == (wanted == Specification(after, kept, covered, NOW, strict=False).after())
     figure("rows deleted", sum(len(before[table]) - len(after[table]) for table in before))

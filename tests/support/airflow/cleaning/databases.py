@@ -105,7 +105,7 @@ def process(
 ) -> "subprocess.CompletedProcess[str]":
     if user:
         conninfo = conninfo.replace("user=postgres", f"user={user}")
-    said = {"conninfo": conninfo, "policy": policy, "covered": covered or {}, "seconds": 60, "mode": mode, **asked}
+    said = {"conninfo": conninfo, "policy": policy, "covered": covered or {}, "seconds": 3600, "mode": mode, **asked}
     return subprocess.run(
         [str(installed.environment(REAL) / "bin/python"), str(Path(__file__).with_name("inside.py"))],
         input=json.dumps(said, default=str),
