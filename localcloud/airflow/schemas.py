@@ -4,7 +4,7 @@
     dag_run primary key (id)
     dag_run (log_template_id) references log_template (id) no action
 
-``python -m localcloud.airflow.schemas VERSION...`` writes them anew, from the databases that
+``python -m localcloud.airflow.schemas VERSION...`` writes them again, from the databases that
 ``make .tools/airflow-VERSION/.ready`` has migrated; ``test_declared.py`` holds those of the live versions to theirs.
 """
 

@@ -81,7 +81,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What an operation came to: the HTTP response, its members if they are known, the code of an error."""
+    """Outcome of an operation: the HTTP response, its members if they are known, and the error code if it failed."""
 
     response: AWSResponse
     result: Record | None

@@ -66,7 +66,7 @@ def lies(hub: Hub) -> list[str]:
 
 @cache
 def calls() -> int:
-    """How many calls an export without a fault makes."""
+    """Number of calls that an export without a fault makes."""
     with open_hub() as hub:
         export_twice(hub)
         return len(hub.stage.aws.calls("*"))

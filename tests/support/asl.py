@@ -25,7 +25,7 @@ Function = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class End:
-    """How an execution ended: ``Succeed``, ``Fail``, ``stopped``, or ``failed`` where a task's error was not caught."""
+    """The end of an execution: ``Succeed``, ``Fail``, ``stopped``, or ``failed`` for an error that nothing caught."""
 
     kind: str
     state: str
@@ -117,7 +117,7 @@ def _matches(one: Data, error: BaseException) -> bool:
 
 
 def _filled(template: Any, data: Data, context: Data) -> Any:
-    """Parameters, with each ``name.$`` replaced by what its path leads to."""
+    """Parameters, with each ``name.$`` replaced by the value at its path."""
     if not isinstance(template, dict):
         return template
     return dict(_members(template, data, context))
@@ -132,7 +132,7 @@ def _members(template: Data, data: Data, context: Data) -> Iterator[tuple[str, A
 
 
 def _resolved(path: str, data: Data, context: Data | None = None) -> Any:
-    """What ``$.a.b`` or, in the context object, ``$$.A.B`` leads to."""
+    """The value at ``$.a.b``, or at ``$$.A.B`` in the context object."""
     found: Any = context if path.startswith("$$") else data
     for name in path.lstrip("$").split(".")[1:]:
         found = found[name]

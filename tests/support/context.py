@@ -1,4 +1,4 @@
-"""What Lambda gives a function besides its event."""
+"""The context object that Lambda passes to a function with its event."""
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 

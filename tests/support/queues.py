@@ -11,7 +11,7 @@ HUB, REGION = "111111111111", "us-east-1"
 
 
 def queue_arn(name: str) -> str:
-    """Of a queue of the hub."""
+    """ARN of a queue of the hub."""
     return f"arn:aws:sqs:{REGION}:{HUB}:{name}"
 
 

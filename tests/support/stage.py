@@ -248,7 +248,7 @@ def open_stage(settings: Settings = SETTINGS) -> Iterator[Stage]:
 
 
 def _name_the_key(signer: Any, request: Any) -> None:
-    """What the in-process cloud reads of a signature: the access key, Region and service."""
+    """Write the parts of a signature that the in-process cloud reads: access key, Region, service."""
     scope = f"{signer.credentials.access_key}/20260101/{signer._region_name}/{signer._service_name}/aws4_request"
     request.headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
 

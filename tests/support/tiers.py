@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_in(tier: str, item: pytest.Item) -> bool:
-    """Whether a tier executes a test."""
+    """True if the tier includes the test."""
     if tier == "matrix":
         return True
     if item.get_closest_marker("matrix"):
@@ -68,13 +68,13 @@ def is_in(tier: str, item: pytest.Item) -> bool:
 
 @pytest.fixture
 def times(pytestconfig: pytest.Config) -> Times:
-    """How often something is repeated in this tier, that ``matrix`` repeats ``most`` times."""
+    """Repetitions in this tier of a step that the tier ``matrix`` repeats ``most`` times."""
     return lambda most: most if pytestconfig.getoption("tier") == "matrix" else max(2, most // 3)
 
 
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Sample[Any]:
-    """Of the cases of a fault matrix, those that this tier tries: one in ``quick``, else all."""
+    """Cases of a fault matrix that this tier tries: one in ``quick``, all of them in the others."""
 
     def chosen(cases: Sequence[Any]) -> Sequence[Any]:
         if request.config.getoption("tier") != "quick" or not cases:

@@ -24,7 +24,7 @@ MACHINE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
 
 
 class World(Protocol):
-    """What a test has made in an AWS before the product calls it, and what it looks at afterwards."""
+    """Set up AWS for a test before the product calls it, and read its state afterwards."""
 
     aws: InProcessAws
 
