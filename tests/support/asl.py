@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ class End:
     data: Data
 
 
+@cache
+def _definition(file: str) -> Data:
+    """What a file says; read once, for it takes as long as thirty calls."""
+    definition: Data = yaml.safe_load((FOLDER / file).read_text())
+    return definition
+
+
 @dataclass
 class Machine:
     """One state machine. ``functions``: by the names that its file gives them, such as ``${StepFunctionArn}``."""
@@ -46,7 +54,7 @@ class Machine:
     """Called with what a function has raised."""
 
     def __post_init__(self) -> None:
-        self._definition = yaml.safe_load((FOLDER / self.file).read_text())
+        self._definition = _definition(self.file)
         self._states: dict[str, Data] = self._definition["States"]
 
     def run(
