@@ -63,6 +63,11 @@ PLANNERS_TESTS := $(wildcard tests/unit/*/test_*plan*.py) \
 PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup
 # Everything that a test of the highest tiers needs.
 EVERYTHING := $(ENVIRONMENTS) $(AIRFLOWS) .tools/aws/.ready wheel
+# A session of cosmic-ray, and what is drawn for it.
+MUTANTS := .mutants.sqlite
+SEED ?= 1
+COUNT ?= 20
+TIER ?= test
 AIRFLOW_TESTS := tests/airflow localcloud/tests/airflow
 
 test: $(ENVIRONMENTS) $(AIRFLOWS) wheel ## the tests before a commit: all units, a sample of the rest, one path per part
@@ -81,6 +86,13 @@ test-matrix: test-all $(MATRIX:%=test-airflow-%) ## test-all, long fuzzing, and 
 
 test-airflow-%: .venv/.ready .tools/airflow-%/.ready
 	LIVE_AIRFLOWS=$* $(PYTHON) -m pytest --tier matrix $(AIRFLOW_TESTS)
+
+mutants: $(EVERYTHING) .tools/mutants/.ready ## which changed lines of the product do the tests not notice? (SEED=1 COUNT=20 TIER=test; in a clone of its own)
+	.tools/mutants/bin/cosmic-ray init tests/mutants/mutants.toml $(MUTANTS)
+	.tools/mutants/bin/cr-filter-operators $(MUTANTS) tests/mutants/mutants.toml
+	.tools/mutants/bin/python tests/mutants/draw.py $(MUTANTS) --seed $(SEED) --count $(COUNT)
+	TIER=$(TIER) .tools/mutants/bin/cosmic-ray exec tests/mutants/mutants.toml $(MUTANTS)
+	.tools/mutants/bin/cr-report --show-diff --surviving-only $(MUTANTS)
 
 test-cloud: $(EVERYTHING) ## only the tests of the product on the local cloud
 	$(PYTEST) tests/cloud tests/docs
@@ -140,7 +152,7 @@ lock: $(UV) ## resolve pyproject.toml again: uv.lock and the layers' requirement
 clean: ## remove all that make has made, environments included
 	-test ! -x $(PYTHON) || $(PYTHON) -m localcloud down
 	rm -rf layers/airflow/plugins/dist
-	rm -rf .aws-sam .demo .tools .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .aws-sam .demo .tools .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* $(MUTANTS)
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 ##@ Help
@@ -149,7 +161,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: bench bench-short build check check-format check-hub check-lint check-lock check-shell check-templates check-types \
-	clean cloud-down cloud-up demo format help lock test test-airflow test-all test-cloud test-localcloud test-matrix \
+	clean cloud-down cloud-up demo format help lock mutants test test-airflow test-all test-cloud test-localcloud test-matrix \
 	test-unit wheel
 
 EXPORT_LAYER = $(UV) export --frozen --quiet --no-header --no-annotate --only-group
@@ -169,7 +181,7 @@ endef
 .venv/.ready: uv.lock | $(UV)
 	$(call environment,dev)
 
-$(foreach group,aws cloud postgres runtime sam,.tools/$(group)/.ready): .tools/%/.ready: uv.lock | $(UV)
+$(foreach group,aws cloud mutants postgres runtime sam,.tools/$(group)/.ready): .tools/%/.ready: uv.lock | $(UV)
 	$(call environment,$*)
 
 # Real Airflow, each version with its own lock, and the database it migrated. Airflow 2 ends with Python 3.12: where
