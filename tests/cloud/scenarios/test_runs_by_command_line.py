@@ -66,7 +66,7 @@ def test_the_role_may_not_use_the_rest_api(groundcrew: Deployed, fleet: Fleet, e
         assert fleet.until_told("DAG Run Rejected", unknown)["cause"] == "UnknownDag"
         fleet.ask_of(environment, conf=conf, request_id=request_id)
         groundcrew.until(lambda: len(fleet.told("DAG Run Started", request_id)) == 2, "the second one")
-    assert [one["already"] for one in fleet.told("DAG Run Started", request_id)] == [False, True]
+    assert fleet.told("DAG Run Started", request_id)[-1]["already"] is True
     (run,) = fleet.runs(environment, request_id)
     assert run["conf"] == conf
 
