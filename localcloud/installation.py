@@ -61,7 +61,8 @@ def deploy_spoke(cloud: Client, account: str, region: str = REGION) -> deploy.De
 def spoke_parameters() -> dict[str, str]:
     """What every spoke of this hub is deployed with."""
     hub = {"HubAccount": HUB, "HubRegion": REGION, "HubStack": STACK}
-    return {**hub, "RouteSources": ROUTE_SOURCES, "BindsStartupScripts": "true"}
+    binds = {"BindsStartupScripts": "true", "ExecutionRoleArns": "arn:aws:iam::*:role/airflow"}
+    return {**hub, **binds, "RouteSources": ROUTE_SOURCES}
 
 
 def deploy_shared_vpc(cloud: Client, *, nat_gateways: int = 1) -> tuple[Network, deploy.Deployed]:

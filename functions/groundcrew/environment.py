@@ -83,6 +83,8 @@ class Environment:
     execution_role: str = ""
     startup_script: str | None = None
     startup_script_version: str | None = None
+    maintenance_window: str = ""
+    """When its weekly maintenance starts, in UTC: ``SUN:03:30``."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -112,6 +114,7 @@ class Environment:
             execution_role=answer.get("ExecutionRoleArn") or "",
             startup_script=answer.get("StartupScriptS3Path") or None,
             startup_script_version=answer.get("StartupScriptS3ObjectVersion") or None,
+            maintenance_window=answer.get("WeeklyMaintenanceWindowStart") or "",
             tags={key: value for key, value in tags.items() if key.startswith(TAG_PREFIX)},
         )
 

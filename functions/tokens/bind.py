@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 from groundcrew.aws import airflow
 from groundcrew.aws.objects import Bucket
@@ -17,16 +18,17 @@ from tokens.startup import READY, Bind, Lying, Plan, decide, key, rendered
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """As the spoke's courier."""
+    """As the spoke's role binder."""
 
     roles: Roles
     environment: Environment
+    binding: Binding
     wanted: bytes
 
     @classmethod
     def of(cls, roles: Roles, environment: Environment, binding: Binding, where: Target) -> "Script":
         """The one that the environment is to have, which finds its token at ``where``."""
-        return cls(roles, environment, rendered(binding, environment, where))
+        return cls(roles, environment, binding, rendered(binding, environment, where))
 
     @property
     def key(self) -> str:
@@ -34,14 +36,11 @@ class Script:
         return key(self.environment.ref)
 
     @property
-    def _courier(self) -> Role:
-        return Role("courier", self.environment.ref.account, self.environment.ref.region)
-
-    @property
     def _bucket(self) -> Bucket:
-        return Bucket.of_spoke(self.roles, self._courier, self.environment.bucket)
+        binder = Role("binder", self.environment.ref.account, self.environment.ref.region)
+        return Bucket.of_spoke(self.roles, binder, self.environment.bucket)
 
-    def plan(self, *, forced: bool) -> Plan:
+    def plan(self, now: datetime, *, forced: bool) -> Plan:
         """Whether it is to be bound.
 
         Raises:
@@ -49,7 +48,7 @@ class Script:
             TransientError: not now.
         """
         try:
-            return decide(self.environment, self.wanted, self._lying(), forced=forced)
+            return decide(self.environment, self.binding, self.wanted, self._lying(), now, forced=forced)
         except PermanentError as error:
             raise explained(error) from error
 
@@ -75,7 +74,9 @@ class Script:
                     cause="NotVersioned",
                     remedy="Turn the bucket's versioning on: MWAA asks for it.",
                 )
-            airflow.bind_startup_script(self.roles, self._courier, self.environment.ref, self.key, lying.version)
+            strategy: Literal["FORCED", "GRACEFUL"]
+            strategy = "FORCED" if self.binding.worker_replacement == "forced" else "GRACEFUL"
+            airflow.bind_startup_script(self.roles, self.environment.ref, self.key, lying.version, strategy)
         except PermanentError as error:
             if error.cause != "ValidationException":
                 raise explained(error) from error

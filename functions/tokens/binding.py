@@ -45,6 +45,8 @@ class Binding:
     fallback: bool = False
     verify: Literal["index", "read-back"] = "index"
     startup_script: Literal["keep", "bind"] = "keep"
+    bind_when: Literal["maintenance-window", "now"] = "maintenance-window"
+    worker_replacement: Literal["graceful", "forced"] = "graceful"
     fingerprint: str = field(default="", compare=False)
     """Of what a token depends on: one that was delivered under another is replaced."""
 

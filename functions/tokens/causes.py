@@ -13,7 +13,7 @@ REMEDIES = {
 
 def explained(error: PermanentError) -> PermanentError:
     """The same error with a remedy for those who look after tokens, if it has none."""
-    if error.cause == "SpokeRoleUnavailable":
+    if error.cause == "SpokeRoleUnavailable" and "groundcrew-binder" not in error.what:
         return error
     if isinstance(error, AccessDenied):
         remedy = _permission(error.what)
@@ -24,8 +24,8 @@ def explained(error: PermanentError) -> PermanentError:
 
 
 def _permission(what: str) -> str:
-    if what.startswith("airflow:UpdateEnvironment") or "/groundcrew/startup/" in what:
-        return "Deploy the spoke with BindsStartupScripts=true; if MWAA asks for iam:PassRole, ExecutionRoleArns, too."
+    if what.startswith("airflow:UpdateEnvironment") or "/groundcrew/startup/" in what or "groundcrew-binder" in what:
+        return "Deploy the spoke with BindsStartupScripts=true, and ExecutionRoleArns naming the execution role."
     if what.startswith(("codeartifact:", "sts:")):
         return "Let the domain's and the repositories' policies admit the hub's role groundcrew-tokens-minter-<Region>."
     if what.startswith("secretsmanager:"):

@@ -118,7 +118,7 @@ class Watch:
         """What is to be done about it; what is in its way must not be in the way of the token."""
         todo: startup.Plan
         try:
-            todo = script.plan(forced=_forced(envelope))
+            todo = script.plan(envelope.now, forced=_forced(envelope))
         except PermanentError as error:
             todo = Refuse(error.cause, error.what, error.remedy)
         logger.info("startup script", **startup.as_detail(todo))

@@ -1,14 +1,14 @@
-"""(binding, environment, what lies in its bucket) → whether its startup script is to be bound. Pure.
+"""(binding, environment, what lies in its bucket, now) → whether its startup script is to be bound. Pure.
 
 Binding restarts the environment for 10 to 30 minutes (guide L5784 and following), so it is done only where the binding
-says so, only for a change, and once for each: what undoes it, a failed update or somebody else's tool, has the last
-word until somebody asks again.
+says so, in the environment's maintenance window, only for a change, and once for each: what undoes it, a failed update
+or another tool, has the last word until a request asks again.
 """
 
 import json
 import shlex
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ SOURCE = Path(__file__).resolve().parents[1] / "shipped_startup/tokens.sh"
 
 READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 """Statuses from which an environment is updated."""
+
+DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+WINDOW = timedelta(hours=2)
+"""How long after its start a maintenance window is used; a sweep comes every 15 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,16 @@ def rendered(binding: Binding, environment: Environment, where: Target) -> bytes
     return line.encode() + SOURCE.read_bytes()
 
 
-def decide(environment: Environment, wanted: bytes, lying: Lying | None, *, forced: bool = False) -> Plan:
-    """What to do; ``forced``: somebody asks for it though it was undone."""
+def decide(
+    environment: Environment,
+    binding: Binding,
+    wanted: bytes,
+    lying: Lying | None,
+    now: datetime,
+    *,
+    forced: bool = False,
+) -> Plan:
+    """The plan for one environment; ``forced``: a request asks for it, though it was undone, and at any time."""
     mine = key(environment.ref)
     bound = environment.startup_script
     if bound not in (None, mine):
@@ -91,7 +104,25 @@ def decide(environment: Environment, wanted: bytes, lying: Lying | None, *, forc
             "the environment was updated after this startup script came, and does not have it",
             "See why that update failed, or who sets the script back; then send Token Rotation Requested with force.",
         )
+    if binding.bind_when == "maintenance-window" and not forced and not in_window(environment.maintenance_window, now):
+        window = environment.maintenance_window or "which MWAA does not name"
+        return Nothing(f"the startup script waits for the environment's weekly maintenance window, {window}")
     return Bind("there is no startup script" if not bound else "the startup script has changed", upload=there is None)
+
+
+def in_window(start: str, now: datetime) -> bool:
+    """Whether ``now`` is in the ``WINDOW`` that begins at ``start``, in UTC, such as ``SUN:03:30``.
+
+    A start that cannot be read is never now (botocore ``mwaa``, ``WeeklyMaintenanceWindowStart``).
+    """
+    try:
+        day, hour, minute = start.split(":")
+        begins = timedelta(days=DAYS.index(day), hours=int(hour), minutes=int(minute))
+    except ValueError:
+        return False
+    here = now.astimezone(UTC)
+    since_monday = timedelta(days=here.weekday(), hours=here.hour, minutes=here.minute, seconds=here.second)
+    return (since_monday - begins) % timedelta(weeks=1) < WINDOW
 
 
 def as_detail(plan: Plan) -> dict[str, Any]:

@@ -60,6 +60,8 @@ def _handler(model: Mwaa, door: FrontDoor) -> Any:
                 result = await asyncio.to_thread(door.call, operation.name, who, params, visitor)
             else:
                 _authorize(model, operation.name, who, params)
+                if operation.name == "UpdateEnvironment":
+                    _authorize_update(model, who, params)
                 result = model.call(operation.name, who, params)
             return 200, {"Content-Type": "application/json"}, rest_json.serialize(operation, result)
         except AwsError as error:
@@ -84,6 +86,26 @@ def _authorize(model: Mwaa, operation: str, who: Caller, params: Record) -> None
         context["aws:TagKeys"] = keys
     if not identity.authorize(f"airflow:{operation}", resource, context):
         raise _denied(operation, resource)
+
+
+def _authorize_update(model: Mwaa, who: Caller, params: Record) -> None:
+    """MWAA looks at network and bucket with the caller's rights, whatever is changed, and takes on the execution role.
+
+    Not documented as such: public accounts of what is denied without them
+    (https://github.com/DataDog/pathfinding-labs, mwaa-002; https://github.com/aws-samples/amazon-mwaa-examples,
+    start-stop). ``iam:PassRole``: https://docs.aws.amazon.com/mwaa/latest/userguide/mwaa-create-role.html
+    """
+    settings = model.get(who, params["Name"]).settings
+    asked = [(f"ec2:{name}", "*") for name in ("DescribeSubnets", "DescribeVpcs", "DescribeSecurityGroups")]
+    asked.append(("s3:GetEncryptionConfiguration", settings["SourceBucketArn"]))
+    denied = [action for action, resource in asked if not identity.authorize(action, resource)]
+    if model.ec2.setting("mwaa.update_passes_role"):
+        role = params.get("ExecutionRoleArn") or settings["ExecutionRoleArn"]
+        if not identity.authorize("iam:PassRole", role, {"iam:PassedToService": "airflow.amazonaws.com"}):
+            denied.append("iam:PassRole")
+    if denied:
+        message = f"The caller of UpdateEnvironment is not authorized to perform: {', '.join(denied)}"
+        raise AwsError("AccessDeniedException", message, 403)
 
 
 def _visitor(model: Mwaa, operation: str, who: Caller, params: Record) -> Visitor:

@@ -1,4 +1,5 @@
-"""S3's events on EventBridge: on the bus of the bucket's owner, with the documented detail.
+"""S3's events on EventBridge: on the bus of the bucket's owner, with the documented detail; and the permissions of
+conditional writes.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
@@ -7,6 +8,7 @@ import json
 import uuid
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.core.responses import get_account_id
 from ministack.services import eventbridge, s3
 
@@ -47,7 +49,23 @@ def install(cloud: Cloud) -> None:
         cloud.put_aws_event(owner, s3._notification_bucket_region(bucket), entry)
 
     s3._fire_s3_event_async = fire
+    iam_actions.s3_additional_checks = _with_conditions(iam_actions.s3_additional_checks)
     eventbridge._dispatch_event = _without_stock_events(eventbridge._dispatch_event)
+
+
+def _with_conditions(stock: Any) -> Any:
+    """An object is replaced on a condition (``If-Match``) by callers that may read it only.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html (permissions)
+    """
+
+    def checks(method: str, path: str, headers: Any, body: bytes, query: Any) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = stock(method, path, headers, body, query)
+        if method == "PUT" and "if-match" in {name.lower() for name in headers}:
+            found.append(("s3:GetObject", f"arn:aws:s3:::{path.lstrip('/')}"))
+        return found
+
+    return checks
 
 
 def _without_stock_events(stock: Any) -> Any:

@@ -38,6 +38,12 @@ class Airflow:
             self.state.settle()
             return self._cli.run(command)
 
+    def stop_tasks(self) -> None:
+        """The workers stop: what is running fails."""
+        with self._lock:
+            self.state.settle()
+            self.state.stop()
+
     def runs(self) -> list[Run]:
         """All runs, as they are now, the oldest first."""
         with self._lock:

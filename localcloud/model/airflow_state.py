@@ -113,6 +113,12 @@ class State:
                 if end <= max(now, self._last):
                     run.state, run.end_date = run.dag.state, end
 
+    def stop(self) -> None:
+        """Let the runs fail that are running."""
+        for run in self.runs:
+            if run.state == "running":
+                run.state, run.end_date = "failed", self.now()
+
     def pause(self, dag: Dag, paused: bool | None) -> None:
         """Pause or unpause; the runs that waited for it start now."""
         self.settle()

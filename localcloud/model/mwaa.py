@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.cloud import Cloud
+from localcloud.model.airflow import Airflow
 from localcloud.model.caller import Caller
 from localcloud.model.ec2 import Ec2
 from localcloud.model.environment import Environment
@@ -20,6 +21,7 @@ _NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z-_]*")  # botocore EnvironmentName, 80 ch
 _REQUIRED = ("ExecutionRoleArn", "SourceBucketArn", "DagS3Path", "NetworkConfiguration")
 _ACCESS_MODES = ("PRIVATE_ONLY", "PUBLIC_ONLY", "PUBLIC_AND_PRIVATE")
 _AT_REST = ("AVAILABLE", "UPDATE_FAILED", "UNAVAILABLE")
+_STRATEGIES = ("FORCED", "GRACEFUL")
 _PAGE = 25  # botocore ListEnvironmentsInputMaxResultsInteger
 
 Scope = tuple[str, str]
@@ -130,16 +132,25 @@ class Mwaa:
         return {"Arn": environment.arn}
 
     def update(self, caller: Caller, params: Mapping[str, Any]) -> Record:
-        """Change settings of an environment at rest; its subnets stay (``UpdateNetworkConfigurationInput``)."""
+        """Change settings of an environment at rest; its subnets stay (``UpdateNetworkConfigurationInput``).
+
+        Its workers are replaced: at once by default, once their tasks have ended with GRACEFUL
+        (``WorkerReplacementStrategy``, https://docs.aws.amazon.com/mwaa/latest/API/API_UpdateEnvironment.html).
+        """
         environment = self.get(caller, params["Name"])
         if environment.status not in _AT_REST:
             raise _invalid(f"Environment {environment.name} cannot be updated in status {environment.status}")
-        changes = {k: v for k, v in params.items() if k != "Name"}
+        changes = {k: v for k, v in params.items() if k not in ("Name", "WorkerReplacementStrategy")}
+        strategy = params.get("WorkerReplacementStrategy", "FORCED")
+        if strategy not in _STRATEGIES:
+            raise _invalid(f"WorkerReplacementStrategy must be one of {', '.join(_STRATEGIES)}")
         if network := changes.get("NetworkConfiguration"):
             _, vpc_id = self._checked_subnets(caller, environment.subnets)
             self._check_groups(caller, vpc_id, network["SecurityGroupIds"])
             changes["NetworkConfiguration"] = {"SubnetIds": environment.subnets, **network}
         environment.settings |= changes
+        if strategy == "FORCED" and isinstance(environment.airflow, Airflow):
+            environment.airflow.stop_tasks()
         self.life.update(environment)
         return {"Arn": environment.arn}
 

@@ -52,6 +52,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     # What becomes of the customer's endpoints of a deleted environment: "rejected" (PrivateLink: a provider can
     # delete a service only without live connections) or "available"
     "mwaa.endpoints_after_delete": "rejected",
+    # Must the caller of UpdateEnvironment be allowed to pass the execution role, though the update names no role? The
+    # guide documents iam:PassRole for updates, not for which.
+    "mwaa.update_passes_role": True,
     # --- MWAA's front door to Airflow
     # https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html for what has no source
     # Calls a second and environment; 0: any number. "If you require more than 10 transactions per second ..."

@@ -80,7 +80,7 @@ def startup_script(works: Works) -> list[Environment]:
     fleet = [works.environment("one")]
     works.work(works.observed(fleet[0]))
     works.stage.pass_time(HOUR)
-    works.bind(startup_script="bind")
+    works.bind(startup_script="bind", bind_when="now")
     return fleet
 
 

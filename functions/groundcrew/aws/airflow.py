@@ -1,7 +1,7 @@
 """Amazon MWAA: its control plane, read as a spoke's observer, and the REST API of its environments."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -41,17 +41,32 @@ def _answer(roles: Roles, ref: EnvironmentRef) -> "EnvironmentTypeDef":
         return client.get_environment(Name=ref.name)["Environment"]
 
 
-def bind_startup_script(roles: Roles, role: Role, ref: EnvironmentRef, key: str, version: str) -> None:
+def bind_startup_script(
+    roles: Roles, ref: EnvironmentRef, key: str, version: str, worker_replacement: Literal["FORCED", "GRACEFUL"]
+) -> None:
     """Begin an update that gives an environment its startup script; MWAA restarts it.
+
+    Args:
+        roles: of this invocation.
+        ref: the environment.
+        key: of the script in the environment's bucket.
+        version: of the script, as S3 names it.
+        worker_replacement: GRACEFUL lets tasks that are running end, for up to 12 hours; FORCED, which is MWAA's
+            default, stops them (https://docs.aws.amazon.com/mwaa/latest/API/API_UpdateEnvironment.html).
 
     Raises:
         AccessDenied: the role may not, which is how a spoke is deployed by default.
         PermanentError: ``ValidationException``: among others, the environment is not at rest.
         TransientError: MWAA does not answer; the update may have begun.
     """
-    client: MWAAClient = roles.client("mwaa", role)
+    client: MWAAClient = roles.client("mwaa", Role("binder", ref.account, ref.region))
     with translated(f"airflow:UpdateEnvironment of {ref}"):
-        client.update_environment(Name=ref.name, StartupScriptS3Path=key, StartupScriptS3ObjectVersion=version)
+        client.update_environment(
+            Name=ref.name,
+            StartupScriptS3Path=key,
+            StartupScriptS3ObjectVersion=version,
+            WorkerReplacementStrategy=worker_replacement,
+        )
 
 
 def list_environments(roles: Roles, account: str, region: str) -> list[EnvironmentRef]:

@@ -55,7 +55,7 @@ def _own_client(service: str, region: str) -> Any:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Role:
-    """A role of a spoke stack: ``observer``, ``network``, ``airflow``, ``courier``, ``shipper``."""
+    """A role of a spoke stack: ``observer``, ``network``, ``airflow``, ``binder``, ``courier``, ``shipper``."""
 
     kind: str
     account: str

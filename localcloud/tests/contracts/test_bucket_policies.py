@@ -60,3 +60,15 @@ def test_in_policies_of_the_older_version_it_is_text(cloud: LocalCloud, bucket: 
 def test_without_a_policy_no_other_account_writes(bucket: str, writer: Any) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         writer.put_object(Bucket=bucket, Key=f"extracts/{SPOKE}/x", Body=b"")
+
+
+def test_who_replaces_an_object_on_a_condition_may_read_it(cloud: LocalCloud, bucket: str) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+    etag = cloud.client("s3", HUB).put_object(Bucket=bucket, Key="x", Body=b"1")["ETag"]
+    objects = f"arn:aws:s3:::{bucket}/*"
+    writes = cloud.as_role("s3", cloud.role(allow("s3:PutObject", objects)))
+    writes.put_object(Bucket=bucket, Key="new", Body=b"1", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        writes.put_object(Bucket=bucket, Key="x", Body=b"2", IfMatch=etag)
+    reads_too = cloud.as_role("s3", cloud.role(allow(["s3:GetObject", "s3:PutObject"], objects)))
+    reads_too.put_object(Bucket=bucket, Key="x", Body=b"2", IfMatch=etag)

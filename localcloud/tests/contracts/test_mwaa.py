@@ -148,6 +148,27 @@ def test_names_and_tags_decide_who_may(cloud: LocalCloud, site: Site) -> None:
     assert refused(by_tag.create_environment, **new) == "AccessDeniedException"  # a request tag is no resource tag
 
 
+UPDATE_ASKS = {
+    "ec2:DescribeSecurityGroups": "*",
+    "ec2:DescribeSubnets": "*",
+    "ec2:DescribeVpcs": "*",
+    "s3:GetEncryptionConfiguration": "arn:aws:s3:::airflow-source",
+    "iam:PassRole": f"arn:aws:iam::{SPOKE}:role/airflow",
+}
+
+
+@pytest.mark.parametrize("missing", ["", *UPDATE_ASKS])
+def test_an_update_asks_what_else_its_caller_may(cloud: LocalCloud, site: Site, missing: str) -> None:
+    root, name = cloud.client("mwaa", SPOKE), unique("update")
+    root.create_environment(**site.environment(name, WebserverAccessMode="PUBLIC_ONLY", EndpointManagement="CUSTOMER"))
+    more = [allow(action, resource) for action, resource in UPDATE_ASKS.items() if action != missing]
+    role = cloud.role(allow("airflow:UpdateEnvironment"), *more, account=SPOKE)
+    # Who may do it all is told that an environment in PENDING is not updated.
+    expected = "AccessDeniedException" if missing else "ValidationException"
+    advance_until(cloud, lambda: root.get_environment(Name=name)["Environment"]["Status"] == "PENDING")
+    assert refused(cloud.as_role("mwaa", role).update_environment, Name=name, MaxWorkers=3) == expected
+
+
 def test_an_account_sees_its_own_environments_only(cloud: LocalCloud, site: Site) -> None:
     name = unique("own")
     cloud.client("mwaa", SPOKE).create_environment(**site.environment(name))

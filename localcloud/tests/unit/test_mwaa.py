@@ -229,6 +229,23 @@ def test_an_update_keeps_the_subnets_and_comes_back(shared: Shared) -> None:
     assert updated["NetworkConfiguration"] == {"SubnetIds": shared.subnets, "SecurityGroupIds": [second]}
 
 
+@pytest.mark.parametrize(
+    ("strategy", "state"), [({}, "failed"), ({"WorkerReplacementStrategy": "GRACEFUL"}, "running")]
+)
+def test_an_update_stops_what_is_running_unless_it_is_graceful(
+    shared: Shared, strategy: dict[str, str], state: str
+) -> None:
+    environment = shared.environment()
+    shared.plug_in(environment)
+    shared.aws.clock.advance(10)
+    airflow = shared.aws.airflow(environment, [{"dag_id": "long", "seconds": 3600}])
+    airflow.rest("POST", "/dags/long/dagRuns", {}, {"dag_run_id": "one", "logical_date": None})
+    assert [run.state for run in airflow.runs()] == ["running"]
+    client("mwaa", SPOKE).update_environment(Name="data", MaxWorkers=3, **strategy)
+    assert [run.state for run in airflow.runs()] == [state]
+    assert "WorkerReplacementStrategy" not in get(environment)
+
+
 def test_pending_again_on_update_is_a_switch(shared: Shared) -> None:
     shared.aws.switches["mwaa.pending_on_update"] = True
     environment = shared.environment(access="PUBLIC_ONLY")

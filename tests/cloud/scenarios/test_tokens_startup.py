@@ -11,7 +11,7 @@ from tests.cloud.scenarios.deployed import SPOKE, Deployed
 from tests.cloud.scenarios.packages import FAILED, PACKAGE, Bound, Shelf
 
 SCRIPT_BOUND = "Startup Script Bound"
-COURIER = f"groundcrew-courier-{REGION}"
+BINDER = f"groundcrew-binder-{REGION}"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def swept(groundcrew: Deployed, bound: Bound) -> dict[str, Any]:
 
 
 def test_what_is_bound_makes_pip_install(groundcrew: Deployed, shelf: Shelf, bound: Bound, folder: Path) -> None:
-    with shelf.bound(SPOKE, startup_script="bind") as binding, bound.bound_to(binding):
+    with shelf.bound(SPOKE, startup_script="bind", bind_when="now") as binding, bound.bound_to(binding):
         bound.rotate()
         said = swept(groundcrew, bound)
         (fact,) = bound.told(SCRIPT_BOUND)
@@ -61,9 +61,9 @@ def test_what_is_bound_makes_pip_install(groundcrew: Deployed, shelf: Shelf, bou
 
 
 def test_a_spoke_that_does_not_allow_it(groundcrew: Deployed, shelf: Shelf, bound: Bound) -> None:
-    with shelf.bound(SPOKE, startup_script="bind") as binding, bound.bound_to(binding):
+    with shelf.bound(SPOKE, startup_script="bind", bind_when="now") as binding, bound.bound_to(binding):
         bound.rotate()
-        with groundcrew.without(COURIER, SPOKE, "airflow:UpdateEnvironment"):
+        with groundcrew.without(BINDER, SPOKE, "airflow:UpdateEnvironment"):
             groundcrew.sweep()
             assert "BindsStartupScripts" in bound.until_told(FAILED)["remedy"]
             groundcrew.until_idle()
@@ -71,6 +71,6 @@ def test_a_spoke_that_does_not_allow_it(groundcrew: Deployed, shelf: Shelf, boun
 
 
 def test_only_a_bound_environment_can_be_updated(groundcrew: Deployed, bound: Bound) -> None:
-    courier = groundcrew.aws.as_role("mwaa", f"arn:aws:iam::{SPOKE}:role/groundcrew/{COURIER}")
-    with pytest.raises(courier.exceptions.ClientError, match="AccessDenied"):
-        courier.update_environment(Name=bound.environment.name, StartupScriptS3Path="x.sh")
+    binder = groundcrew.aws.as_role("mwaa", f"arn:aws:iam::{SPOKE}:role/groundcrew/{BINDER}")
+    with pytest.raises(binder.exceptions.ClientError, match="AccessDenied"):
+        binder.update_environment(Name=bound.environment.name, StartupScriptS3Path="x.sh")
