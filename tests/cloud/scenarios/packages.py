@@ -70,6 +70,12 @@ class Shelf:
         yield name
         ssm.delete_parameter(Name=parameter)
 
+    def change(self, binding: str, **changes: Any) -> None:
+        """Change what a binding of this name says."""
+        ssm, name = self.deployed.aws.client("ssm", HUB), f"/groundcrew/tokens/{binding}"
+        document = json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+        ssm.put_parameter(Name=name, Type="String", Value=json.dumps(document | changes), Overwrite=True)
+
     def opens(self, token: str, repository: str = "python", project: str = PACKAGE) -> int:
         """The HTTP status of a reader with this token."""
         client = self.deployed.aws.client("codeartifact", self.owner)

@@ -255,6 +255,7 @@ def test_roles_are_taken_on_only_by_whom_they_are_for(groundcrew: Deployed) -> N
     endpoints, sweep = role("endpoints", HUB), role("sweep", HUB)
     runs, router, follow = role("runs", HUB), role("runs-router", HUB), role("runs-follow", HUB)
     observer, network, forward, airflow = role("observer"), role("network"), role("forward"), role("airflow")
+    binder, rotate = role("binder"), role("tokens-rotate", HUB)
     try:
         other = make(HUB, unique("other"), "/groundcrew/", lambdas)
         namesake = make(SPOKE, endpoints.rsplit("/", 1)[-1], "/groundcrew/", lambdas)
@@ -264,7 +265,8 @@ def test_roles_are_taken_on_only_by_whom_they_are_for(groundcrew: Deployed) -> N
         refusals = {
             (caller, target): assume(caller, target)
             for caller, targets in {
-                other: (observer, network, forward, airflow),
+                rotate: (binder, network, forward, airflow, admin, fake),
+                other: (observer, network, forward, airflow, binder),
                 namesake: (observer, network, forward, airflow),
                 sweep: (network, forward, airflow, endpoints, admin, fake),
                 endpoints: (forward, airflow, sweep, admin, fake),

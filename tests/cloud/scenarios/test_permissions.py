@@ -31,11 +31,12 @@ REASONS = {
     },
     **{
         (
-            "groundcrew-shipper",
+            f"groundcrew-{role}",
             "UseTheBucketsKeys",
             f"kms:{action}",
         ): "S3 asks for it where a bucket has a key of its own; "
-        "those of the environments with exports have none in the scenarios"
+        "those of the environments with exports or a bound script have none in the scenarios"
+        for role in ("binder", "shipper")
         for action in ("Decrypt", "GenerateDataKey")
     },
     **{

@@ -59,6 +59,11 @@ def test_what_is_bound_makes_pip_install(groundcrew: Deployed, shelf: Shelf, bou
         assert again["LastUpdate"]["CreatedAt"] == said["LastUpdate"]["CreatedAt"], "it is bound once"
         assert len(bound.told(SCRIPT_BOUND)) == 1
 
+        shelf.change(binding, on_missing="continue")
+        changed = swept(groundcrew, bound)
+        assert changed["StartupScriptS3ObjectVersion"] != version
+        assert len(bound.told(SCRIPT_BOUND)) == 2
+
 
 def test_a_spoke_that_does_not_allow_it(groundcrew: Deployed, shelf: Shelf, bound: Bound) -> None:
     with shelf.bound(SPOKE, startup_script="bind", bind_when="now") as binding, bound.bound_to(binding):
