@@ -77,6 +77,27 @@ def test_with_the_tag_off_what_was_shipped_goes(hub: Hub) -> None:
     assert [key for key in bucket.keys if bucket.current(key)] == []
 
 
+@pytest.mark.parametrize("tag", [None, "data"])
+def test_without_off_nothing_is_taken_back(hub: Hub, tag: str | None) -> None:
+    """Another hub, or the owner, may have put it there."""
+    made = environment(hub)
+    clean(hub, made, {"converged": True, "tables": CLEAN})
+    before = orders(hub, made)
+    made.tags = {"groundcrew:cleanup": tag} if tag else {}
+    hub.deliver(hub.observed(made))
+    assert lying(hub, made, "dags/groundcrew/groundcrew_cleanup.py")
+    assert orders(hub, made) == before
+
+
+@pytest.mark.parametrize("status", ["UPDATING", "UNAVAILABLE", "DELETING"])
+def test_off_waits_for_an_environment_that_is_ready(hub: Hub, status: str) -> None:
+    made = environment(hub)
+    clean(hub, made, {"converged": True, "tables": CLEAN})
+    made.tags["groundcrew:cleanup"], made.status = "off", status
+    assert hub.deliver(hub.observed(made))
+    assert lying(hub, made, "dags/groundcrew/groundcrew_cleanup.py")
+
+
 @pytest.mark.parametrize("action", ["sts:AssumeRole", "s3:ListObjectVersions", "s3:DeleteObject"])
 @pytest.mark.parametrize("kind", [Kind.DENIED, Kind.THROTTLED, Kind.TIMED_OUT_AFTER])
 def test_what_cannot_be_taken_back_now_goes_the_next_time(hub: Hub, kind: Kind, action: str) -> None:

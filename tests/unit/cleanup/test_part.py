@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from cleanup.converged import hours_behind
+from cleanup.step import handler as step
 from groundcrew.aws.objects import Bucket
 from groundcrew.environment import EnvironmentRef
 from localcloud.inprocess.faults import Kind
 from tests.support.cleanup.hub import BUCKET, Hub, open_hub
+from tests.support.context import Context
 from tests.support.stage import HUB, REGION, SETTINGS, SPOKE2
 
 
@@ -315,3 +317,23 @@ def test_how_far_behind_the_worst_is(hub: Hub) -> None:
     hub.policy(export_required=False)
     assert hub.clean(environment)["converged"]
     assert hours_behind(bucket, ref, hub.now()) < 1
+
+
+@pytest.mark.parametrize(
+    ("error", "evidence"),
+    [
+        ({"Error": "Lambda.Unknown", "Cause": "The function ran out of memory"}, "The function ran out of memory"),
+        ({"Error": "States.Timeout"}, "States.Timeout"),  # Step Functions gives no cause then
+        ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout"),
+    ],
+)
+def test_a_step_that_failed_for_hours_is_reported_with_its_cause(
+    hub: Hub, error: dict[str, str], evidence: str
+) -> None:
+    environment = hub.environment()
+    hub.exported(environment)
+    hub.deliver(hub.request(environment))
+    (order,) = hub.orders()
+    step({"step": "report", "order": order, "error": error, "now": hub.now().isoformat()}, Context())
+    ((said, found),) = hub.facts()
+    assert (said, found["cause"], found["evidence"]) == ("Failed", "StepFailed", evidence)
