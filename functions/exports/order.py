@@ -15,10 +15,10 @@ FAILED = "Metadata Export Failed"
 class Order:
     """What is to be exported, why, and how far it has come.
 
-    ``ask`` is what somebody asked for, None if it is due; ``made_at`` is when the environment was made (another one may
-    have had its name before); ``tables`` and what follows it is planned; ``progress``
-    belongs to the outside engine; ``attempt`` is the number of the inside engine's run, from 0. ``next`` is the state
-    that follows, after so many ``seconds``.
+    ``ask`` is what was asked for, None if it is due; ``made_at`` is when the environment was made (another one may
+    have had its name before); ``tables`` and what follows it is planned; ``progress`` belongs to the outside engine, as
+    ``left_out`` does, the tables that Airflow does not let it read; ``attempt`` is the number of the inside engine's
+    run, from 0. ``next`` is the state that follows, after so many ``seconds``.
     """
 
     environment: EnvironmentRef
@@ -38,6 +38,7 @@ class Order:
     shipped_at: str | None = None
     attempt: int = 0
     progress: Mapping[str, Any] | None = None
+    left_out: tuple[str, ...] = ()
     next: str = "plan"
     seconds: int = 0
 
@@ -69,6 +70,7 @@ class Order:
             "ordered_at": self.ordered_at.isoformat(),
             "made_at": self.made_at.isoformat() if self.made_at else None,
             "opt_in": list(self.opt_in),
+            "left_out": list(self.left_out),
         }
 
     @classmethod
@@ -80,5 +82,6 @@ class Order:
             "ordered_at": datetime.fromisoformat(state["ordered_at"]),
             "made_at": datetime.fromisoformat(state["made_at"]) if state.get("made_at") else None,
             "opt_in": tuple(state.get("opt_in") or ()),
+            "left_out": tuple(state.get("left_out") or ()),
         }
         return cls(**(known | about))

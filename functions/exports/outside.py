@@ -7,15 +7,19 @@ The machine calls again and again until it is told ``done``; what it keeps betwe
     answer  the same with {"progress": {...}, "done": false | true}
 
 An answer goes back as the next question. A call that fails has changed nothing: asked once more, it reads on from where
-the last one ended, and writes its parts anew. With ``done``, ``receipt.json`` is written: that is the extract.
+the last one ended, and writes its parts again. With ``done``, ``receipt.json`` is written: that is the extract.
+
+A list that the Airflow role may not read (403) is left out, and the others are read: audit logs are Admin's since
+Airflow 2.8.2 (https://github.com/apache/airflow/pull/37501). ``left_out`` of the answer names its tables. Only an
+export of which nothing can be read fails.
 
 ``outside_columns.is_said``, ``columns`` and ``key`` tell what can be asked for, and what comes. A window's end is moved
 into the past if it is too near (``SETTLED``); the receipt has the window that was read.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -90,6 +94,11 @@ class Order:
         """The lists to read."""
         return (route for route in ROUTES if not route.tables.keys().isdisjoint(self.tables))
 
+    def fed_by(self, paths: Collection[str]) -> list[str]:
+        """The tables that come from these lists."""
+        fed = {name for route in self.routes() if route.path in paths for name in route.tables}
+        return sorted(fed & self.tables.keys())
+
     def window(self, table: str, snapshot_at: datetime) -> dict[str, str | None]:
         """What is read of a table at that moment: the column of its window, and its ends."""
         route = next(route for route in self.routes() if table in route.tables)
@@ -117,6 +126,8 @@ class Progress:
     snapshot_at: datetime
     walks: dict[str, Walk]
     tables: dict[str, Table]
+    forbidden: list[str] = field(default_factory=list)
+    """Paths of the lists that the role may not read."""
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Self:
@@ -125,6 +136,7 @@ class Progress:
             datetime.fromisoformat(kept["snapshot_at"]),
             {path: Walk.of(walk) for path, walk in kept["walks"].items()},
             {name: Table(**table) for name, table in kept["tables"].items()},
+            list(kept.get("forbidden") or ()),
         )
 
     @classmethod
@@ -139,7 +151,12 @@ class Progress:
             "snapshot_at": self.snapshot_at.isoformat(),
             "walks": {path: asdict(walk) for path, walk in self.walks.items()},
             "tables": {name: table.record() for name, table in self.tables.items()},
+            "forbidden": self.forbidden,
         }
+
+
+class Forbidden(Exception):
+    """The Airflow role may not read a list; the message says which."""
 
 
 class Engine:
@@ -161,8 +178,15 @@ class Engine:
             TransientError: Airflow is in trouble, and not a page was read.
         """
         for route in self._order.routes():
+            if route.path in progress.forbidden:
+                continue
             try:
                 self._read(route, progress)
+            except Forbidden as error:
+                logger.warning("left out", path=route.path, error=str(error))
+                progress.forbidden.append(route.path)
+                self._require_one(progress, str(error))
+                continue
             except TransientError as error:
                 if not self._pages:
                     raise
@@ -173,6 +197,15 @@ class Engine:
         receipt = self._receipt(progress)
         self._put(f"{self._order.prefix}/receipt.json", json.dumps(receipt).encode())
         return True
+
+    def _require_one(self, progress: Progress, refused: str) -> None:
+        """An export of nothing is none."""
+        if all(route.path in progress.forbidden for route in self._order.routes()):
+            raise AccessDenied(
+                refused,
+                cause="Denied",
+                remedy="Give the Airflow role User of the environment the permission to read that, or ask for others.",
+            )
 
     def _read(self, route: Route, progress: Progress) -> None:
         """Read a list to its end, or as far as there is time; whatever happens, what was read is written."""
@@ -240,7 +273,9 @@ class Engine:
         what = f"reading {path} of {self._order.environment}: Airflow answered {status}"
         if status == 429 or status >= 500:
             raise TransientError(what, cause="AirflowThrottled" if status == 429 else "AirflowBroken")
-        if status in (401, 403):
+        if status == 403:
+            raise Forbidden(what)
+        if status == 401:
             raise AccessDenied(what, cause="Denied", remedy="Let the role groundcrew-airflow of the spoke read that.")
         raise PermanentError(what, cause="Refused", remedy="Look into the logs of the environment's web server.")
 
@@ -248,7 +283,7 @@ class Engine:
         order = self._order
         said: dict[str, Any] = {}
         for route in order.routes():
-            for name in route.tables:
+            for name in route.tables if route.path not in progress.forbidden else ():
                 if name in progress.tables:
                     table = progress.tables[name]
                     names = [column.name for column in columns(name, order.airflow_version)]
@@ -277,7 +312,7 @@ def extract(
     kept = asked.get("progress")
     progress = Progress.of(kept) if kept else Progress.begun(order, now)
     done = Engine(order, ask, put, pace, has_time).run(progress)
-    return {**asked, "progress": progress.record(), "done": done}
+    return {**asked, "progress": progress.record(), "done": done, "left_out": order.fed_by(progress.forbidden)}
 
 
 def _iso(moment: datetime | None) -> str | None:

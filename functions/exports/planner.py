@@ -57,11 +57,12 @@ def overdue(policy: Policy, environment: Environment, last: Manifest, now: datet
 
 def watermark(policy: Policy, environment: Environment, last: Manifest) -> datetime:
     """Up to when all is covered that goes on being: what this policy or version does not export by that column (any
-    more) stays in the manifests for ever, and never moves.
+    more) stays in the manifests for ever, and never moves. Nor does what Airflow does not let it read.
     """
     version = environment.airflow_version
     tables = [] if _unsupported(version) else _tables(policy, version, None)
-    known = {table.name: (last.covered.get(table.name), _time(table, version)) for table in tables}
+    read = [table for table in tables if table.name not in last.left_out]
+    known = {table.name: (last.covered.get(table.name), _time(table, version)) for table in read}
     return min([last.at, *(one.until for one, time in known.values() if one and one.column == time)])
 
 

@@ -81,7 +81,7 @@ class Receipt:
         snapshot_at = _moment(said["snapshot_at"])
         if not order.ordered_at - SKEW <= snapshot_at <= now + SKEW:
             raise _Mismatch("its snapshot is older than the order, or of the future")
-        wanted = order.tables or {}
+        wanted = [name for name in order.tables or {} if name not in order.left_out]
         if set(said["tables"]) != set(wanted):
             raise _Mismatch("it has other tables")
         tables = said["tables"]

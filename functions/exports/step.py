@@ -42,6 +42,12 @@ LEASE_SECONDS = 3600
 CALLS_PER_SECOND = 10.0
 """Which MWAA allows (https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html)."""
 
+LEFT_OUT = (
+    "Airflow's role User may not read it. Give that role the permission in Airflow (for log: can read on Audit Logs), "
+    "or leave the table out of the policy."
+)
+"""What the fact says of a table that was left out."""
+
 MARGIN_MS = 60_000
 """How long before its end a function reads no further page: a call takes ten seconds, a part is to be written."""
 
@@ -176,7 +182,11 @@ class Step:
         answer = outside.extract(asked, ask, put, pace, has_time, self._now)
         done = bool(answer["done"])
         return replace(
-            order, progress=None if done else answer["progress"], next="verify" if done else "extract", seconds=0
+            order,
+            progress=None if done else answer["progress"],
+            left_out=tuple(answer["left_out"]),
+            next="verify" if done else "extract",
+            seconds=0,
         )
 
     def publish(self) -> Order:
@@ -207,12 +217,14 @@ class Step:
             "environment_made_at": order.made_at and order.made_at.astimezone(UTC).isoformat(),
             "snapshot_at": verified["snapshot_at"],
             "tables": verified["tables"],
+            "left_out": manifests.left_out(last, verified["tables"], order.left_out),
             "covered": {table: one.as_json() for table, one in covered.items()},
         }
         key = manifests.key(order.environment, order.export_id)
         self._bucket.put(key, json.dumps(manifest).encode())  # on one line: it is a row of Athena's table exports
         tables = {name: table["rows"] for name, table in verified["tables"].items()}
         detail = order.about | {"snapshot_at": verified["snapshot_at"], "tables": tables, "manifest": key}
+        detail["left_out"] = dict.fromkeys(order.left_out, LEFT_OUT)
         fact = Fact(FINISHED, order.environment, detail)
         bus.announce([fact], bus=self._config.bus, region=self._config.region)
         count("ExportsFinished")

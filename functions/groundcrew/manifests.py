@@ -4,7 +4,7 @@ The newest manifest of an environment is all the state that there is: it carries
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -40,6 +40,8 @@ class Manifest:
     export_id: str
     at: datetime
     covered: Coverage = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    """Tables that Airflow did not let the export read, the last time each was tried."""
 
     @classmethod
     def read(cls, content: bytes, key: str) -> Self:
@@ -55,7 +57,8 @@ class Manifest:
             covered = {
                 str(table): Covered(str(one["column"]), _moment(one["until"])) for table, one in said["covered"].items()
             }
-            return cls(str(said["export_id"]), _moment(said["snapshot_at"]), covered)
+            left_out = frozenset(str(table) for table in said.get("left_out") or ())
+            return cls(str(said["export_id"]), _moment(said["snapshot_at"]), covered, left_out)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PermanentError(
                 f"{key} is not the manifest of a verified export",
@@ -117,6 +120,12 @@ def extended(covered: Coverage, windows: Mapping[str, Mapping[str, Any]]) -> dic
         elif old and not known:
             del found[table]
     return found
+
+
+def left_out(last: Manifest | None, read: Collection[str], now: Collection[str]) -> list[str]:
+    """The tables that are left out once an export has ``read`` these, and left out those of ``now``. Pure."""
+    before = last.left_out if last else frozenset()
+    return sorted((before - set(read)) | set(now))
 
 
 def _moment(text: Any) -> datetime:

@@ -16,9 +16,10 @@ from ministack.services.cloudformation import provisioners
 
 from localcloud.cloud import Cloud
 from localcloud.hooks import ec2, identity, vpc_calls
+from localcloud.model.airflow_roles import ROLES
 from localcloud.model.caller import Caller
 from localcloud.model.errors import AwsError
-from localcloud.model.front_door import OPERATIONS, ROLES, FrontDoor, Visitor
+from localcloud.model.front_door import OPERATIONS, FrontDoor, Visitor
 from localcloud.model.mwaa import Mwaa
 from localcloud.model.network import Record
 from localcloud.protocol import models, rest_json

@@ -50,6 +50,8 @@ from localcloud.model.plain_network import PlainNetwork
 from localcloud.protocol import models
 
 EPOCH = 1_795_000_000.0
+AIRFLOW_ROLES = ("User",)
+"""The Airflow roles that the hub acts with: those that ``spoke/template.yaml`` allows."""
 _READS = ("Describe", "Get", "Head", "List", "AssumeRole", "CreateCliToken")
 
 
@@ -267,7 +269,7 @@ class InProcessAws:
         if wire.prefix == "ec2":
             return self.ec2.call(name, caller, attempt.params)
         if wire.prefix == "airflow" and name in OPERATIONS:
-            return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, vpc=self.vpc))
+            return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, AIRFLOW_ROLES, self.vpc))
         if wire.prefix == "airflow":
             return self.mwaa.call(name, caller, attempt.params)
         if wire.prefix == "s3":

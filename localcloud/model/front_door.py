@@ -1,8 +1,8 @@
 """MWAA's front door to the Airflow of an environment: InvokeRestApi, CreateCliToken and ``/aws_mwaa/cli``.
 
 https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html and, for the command line,
-guide L4120-4201 and L15460. What a policy allows is asked before (``Visitor``); what the Airflow role allows then is
-cut coarsely: https://airflow.apache.org/docs/apache-airflow-providers-fab/stable/auth-manager/access-control.html
+guide L4120-4201 and L15460. What a policy allows is asked before (``Visitor``), what the Airflow role allows then
+(``airflow_roles``).
 """
 
 import base64
@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.backend import REST_SECONDS, Backend
+from localcloud.model import airflow_roles
 from localcloud.model.airflow import Airflow
+from localcloud.model.airflow_roles import ROLES
 from localcloud.model.caller import Caller
 from localcloud.model.environment import Environment
 from localcloud.model.errors import AwsError
@@ -23,7 +25,6 @@ from localcloud.model.mwaa import Mwaa
 from localcloud.model.network import Record
 
 OPERATIONS = ("InvokeRestApi", "CreateCliToken")
-ROLES = ("Admin", "Op", "User", "Viewer", "Public")  # the most powerful first
 METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 OLDEST = (2, 4, 3)
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
@@ -120,7 +121,8 @@ class FrontDoor:
         self, environment: Environment, method: str, path: str, params: Mapping[str, Any], visitor: Visitor
     ) -> tuple[int, Any]:
         airflow = self.airflow(environment)
-        if not _role_may(visitor.roles, method, path):
+        least = airflow_roles.least(method, path, airflow.version, self._setting("audit_logs_for"))
+        if not airflow_roles.may(visitor.roles, least):
             detail = {"detail": "Forbidden"}
             old = {"status": 403, "title": "Forbidden", "detail": None}
             return 403, old if airflow.version.startswith("2.") else detail
@@ -220,16 +222,6 @@ class FrontDoor:
 def cli_action(command: str) -> str:
     """How faults and call logs name a command: ``airflow-cli:dags trigger``."""
     return "airflow-cli:" + " ".join(command.split()[:2])
-
-
-def _role_may(roles: Sequence[str], method: str, path: str) -> bool:
-    """Viewers read (a POST to ``.../list`` does), users start runs and change DAGs, too, the public does nothing."""
-    role = next((role for role in ROLES if role in roles), "Public")
-    if role in ("Admin", "Op"):
-        return True
-    if method == "GET" or (method == "POST" and path.endswith("/list")):
-        return role != "Public"
-    return role == "User" and path.startswith("/dags/")
 
 
 def _without_nulls(value: Any) -> Any:

@@ -61,6 +61,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "mwaa.rest_per_second": 10.0,
     # Code of a throttled call (HTTP 429). Not documented: botocore's model has no such error.
     "mwaa.rest_throttled": "ThrottlingException",
+    # The least Airflow role that reads audit logs, from 2.8.2 on: Admin, as MWAA's images ship the roles. "User" or
+    # "Viewer" where an owner granted it, or the environment was upgraded from an older version (roles lose nothing).
+    "mwaa.audit_logs_for": "Admin",
     # Seconds Airflow takes to answer; past the limit of 10 the call fails, and has had its effect.
     "mwaa.rest_seconds": 0.0,
     # What an answer that is late or larger than 6 MB is. Not documented ("an error will be raised", "will fail").

@@ -281,6 +281,8 @@ def open_hub(settings: Settings = SETTINGS) -> Iterator[Hub]:
             undo.enter_context(mock.patch(f"exports.{module}.metadata_settings", return_value=MORE))
         clock = stage.aws.clock
         undo.enter_context(mock.patch("groundcrew.aws.locks.time", SimpleNamespace(time=clock.now)))
+        paced = SimpleNamespace(monotonic=clock.now, sleep=stage.pass_time)
+        undo.enter_context(mock.patch("exports.step.time", paced))
         stage.aws.objects.bucket(BUCKET, HUB)
         hub = Hub(stage)
         hub.policy()
