@@ -4,7 +4,9 @@ done again.
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, assert_never
 
 from endpoints.causes import explained
@@ -14,6 +16,7 @@ from endpoints.plan import (
     Action,
     Admit,
     AdmitVpc,
+    Change,
     CorrectEndpoint,
     CreateEndpoint,
     CreateGroup,
@@ -35,6 +38,10 @@ TRIES = 3
 TOKENS = 8
 """How often a client token is. An endpoint that fails uses one up, and each sweep makes it anew: five times an hour."""
 
+NEW_SECONDS = 300
+"""How long after its creation IAM may not know a resource's tags. EC2 names no time: "a propagation delay"
+(https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html)."""
+
 
 def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> list[PermanentError]:
     """Do what a plan says; what cannot be done stops only what depends on it.
@@ -48,33 +55,69 @@ def carry_out(plan: Plan, network: Network, observed: ObservedNetwork) -> list[P
         What AWS refuses, and would refuse again.
 
     Raises:
-        TransientError: AWS is busy, or somebody changed the same resource meanwhile.
+        TransientError: AWS is busy, somebody changed the same resource meanwhile, or a call is refused on what was
+            made a moment ago.
     """
     progress = _Progress()
     for action in plan.actions:
         if isinstance(action, CreateGroup):
-            progress.new_group = None
+            progress.new_group, progress.made_now = None, False
         if progress.prevents(action):
             continue
         logger.info("acting", action=type(action).__name__, reason=action.reason)
         try:
-            progress.new_group = _do(action, network, observed, progress.new_group or "") or progress.new_group
+            if isinstance(action, CreateGroup):
+                progress.new_group, progress.made_now = _create_group(action, network, observed)
+            else:
+                _do(action, network, observed, progress.new_group or "")
         except NotFound as error:
             # EC2 may know a new resource only after a while
             # (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
             raise TransientError(error.what, cause=error.cause) from error
         except PermanentError as error:
+            new = names_something_new(action, plan.created, time.time(), made_now=progress.made_now)
+            if new and error.cause == "UnauthorizedOperation":
+                raise TransientError(error.what, cause=error.cause, remedy=error.remedy) from error
             progress.refuse(action, explained(error))
         else:
             _count(action)
     return progress.refused
 
 
+def names_something_new(action: Action, created: Mapping[str, datetime], now: float, *, made_now: bool) -> bool:
+    """Whether an action is about something that was made a moment ago.
+
+    The network role may change what carries the hub's tag, and IAM may not know a new resource's tags yet. A group is
+    new only in the run that makes it, for EC2 does not say when a group was made: a refusal that lasts is announced by
+    the next run, which finds the group.
+
+    Args:
+        action: the action.
+        created: when the endpoints of the account were made, by their ids.
+        now: the time, in seconds since the epoch.
+        made_now: whether this run made the group that ``NEW_GROUP`` stands for.
+    """
+    match action:
+        case Admit() | AdmitVpc() | CreateEndpoint():
+            return made_now and action.group_id == NEW_GROUP
+        case CorrectEndpoint() | SetPolicy():
+            ids: tuple[str, ...] = (action.endpoint_id,)
+        case SetTags() | DeleteEndpoints():
+            ids = action.ids
+        case _:
+            return False
+    # A clock may be fast or slow.
+    return any(abs(now - created[name].timestamp()) < NEW_SECONDS for name in ids if name in created)
+
+
 @dataclass(slots=True)
 class _Progress:
-    """How far a plan has got: the group it made last, and what was refused."""
+    """How far a plan has got: the group of its last ``CreateGroup`` (and whether that was there already), and what was
+    refused.
+    """
 
     new_group: str | None = None
+    made_now: bool = False
     refused: list[PermanentError] = field(default_factory=list)
     no_way_to_queue: bool = False
 
@@ -115,11 +158,8 @@ def _is_way_to_queue(action: Action) -> bool:
             return False
 
 
-def _do(action: Action, network: Network, observed: ObservedNetwork, new_group: str) -> str | None:
-    """Do one action; returns the id of a group that it made."""
+def _do(action: Change, network: Network, observed: ObservedNetwork, new_group: str) -> None:
     match action:
-        case CreateGroup():
-            return _create_group(action, network, observed)
         case Admit():
             network.admit(_resolve(action.group_id, new_group), action.admissions)
         case AdmitVpc():
@@ -142,27 +182,26 @@ def _do(action: Action, network: Network, observed: ObservedNetwork, new_group: 
             network.delete_group(action.group_id)
         case _:  # pragma: no cover
             assert_never(action)
-    return None
 
 
 def _resolve(group_id: str, new_group: str) -> str:
     return new_group if group_id == NEW_GROUP else group_id
 
 
-def _create_group(action: CreateGroup, network: Network, observed: ObservedNetwork) -> str:
+def _create_group(action: CreateGroup, network: Network, observed: ObservedNetwork) -> tuple[str, bool]:
     """Make the group; if its name is taken, by another worker or by a group that lost its tags, use that one or the
-    next name.
+    next name. Returns its id, and whether it was made now.
     """
     for name in (action.name, *(f"{action.name}-{number}" for number in range(2, TRIES + 1))):
         try:
-            return network.create_group(name, action.description, action.vpc_id, action.tags)
+            return network.create_group(name, action.description, action.vpc_id, action.tags), True
         except AlreadyExists as error:
             taken = observed.groups_by_name(name, action.vpc_id)
             if not taken:
                 raise TransientError(f"{error.what}: EC2 does not show it yet", cause=error.cause) from error
             same = [group for group in taken if action.tags.items() <= group.tags.items()]
             if same:
-                return same[0].id
+                return same[0].id, False
     raise PermanentError(
         f"{action.vpc_id} has groups named {action.name} that do not carry Groundcrew's tags",
         cause="NameTaken",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from groundcrew.environment import EnvironmentRef
@@ -118,18 +119,10 @@ class DeleteGroup:
     group_id: str
 
 
-Action = (
-    CreateGroup
-    | Admit
-    | AdmitVpc
-    | Revoke
-    | CreateEndpoint
-    | CorrectEndpoint
-    | SetPolicy
-    | SetTags
-    | DeleteEndpoints
-    | DeleteGroup
+Change = (
+    Admit | AdmitVpc | Revoke | CreateEndpoint | CorrectEndpoint | SetPolicy | SetTags | DeleteEndpoints | DeleteGroup
 )
+Action = CreateGroup | Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +146,7 @@ class Plan:
     ``wait``: it has to be looked at again. ``waits_for``: the cause, should that take too long. ``repeats``: it does
     again what has failed before, which only a sweep does once more. ``ready``: all that
     MWAA waits for is available; ``serving`` are the endpoints' ids. ``ruled_out``: causes that a look has shown not
-    to be the one.
+    to be the one. ``created``: when the endpoints of the account were made, by their ids.
     """
 
     environment: EnvironmentRef
@@ -167,6 +160,7 @@ class Plan:
     ready: bool = False
     serving: Mapping[Purpose, str] = field(default_factory=dict)
     ruled_out: tuple[str, ...] = ()
+    created: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def look_again(self) -> bool:

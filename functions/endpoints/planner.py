@@ -112,6 +112,7 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
         ready=ready,
         serving={purpose: endpoint.id for purpose, endpoint in kept.items() if endpoint is not None},
         ruled_out=draft.ruled_out(complete=complete, serving=serving),
+        created=observed.site.created,
     )
 
 

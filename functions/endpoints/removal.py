@@ -28,4 +28,4 @@ def plan_removal(environment: EnvironmentRef, site: Site, owner: Owner, reason: 
     actions += [DeleteGroup(reason, group.id) for group in groups if group.id not in used]
     waits = any(group.id in used for group in groups)
     left = "nothing of ours is left" if not (actions or waits) else reason
-    return Plan(environment, site.account, left, tuple(actions), wait=waits)
+    return Plan(environment, site.account, left, tuple(actions), wait=waits, created=site.created)

@@ -88,3 +88,8 @@ class Site:
     endpoints: tuple[VpcEndpoint, ...] = ()
     groups: tuple[SecurityGroup, ...] = ()
     foreign_groups: tuple[SecurityGroup, ...] = ()
+
+    @property
+    def created(self) -> dict[str, datetime]:
+        """When each endpoint was made, as far as EC2 says so."""
+        return {endpoint.id: endpoint.created_at for endpoint in self.endpoints if endpoint.created_at is not None}

@@ -126,7 +126,8 @@ def _kept_while_in_use(model: Ec2, name: str, stock: Callable[[Fields], Response
 
 
 def _authorize(model: Ec2, operation: str, who: Caller, params: Record) -> None:
-    for question in questions(operation, who, params, model.resources(who)):
+    known = model.resources(who, untagged=model.untagged(operation, params))
+    for question in questions(operation, who, params, known):
         if not identity.authorize(question.action, question.resource, question.context):
             raise AwsError(
                 "UnauthorizedOperation",

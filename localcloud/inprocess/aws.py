@@ -267,6 +267,8 @@ class InProcessAws:
     def _run(self, wire: Wire, name: str, attempt: Attempt, key: str) -> Record:
         caller = Caller(attempt.account, attempt.region)
         if wire.prefix == "ec2":
+            if self.ec2.untagged(name, attempt.params):  # without IAM every condition on tags decides
+                raise AwsError("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
             return self.ec2.call(name, caller, attempt.params)
         if wire.prefix == "airflow" and name in OPERATIONS:
             return self.front_door.call(name, caller, attempt.params, Visitor(attempt.role, AIRFLOW_ROLES, self.vpc))

@@ -82,6 +82,13 @@ def questions(operation: str, caller: Caller, params: Mapping[str, Any], known: 
             yield Question(action, "*")
 
 
+def named_in(params: Mapping[str, Any]) -> set[str]:
+    """The existing groups and endpoints that a call is about, as far as its grant may depend on their tags."""
+    single = [params[key] for key in ("GroupId", "VpcEndpointId") if params.get(key)]
+    several = [params.get(key, []) for key in ("SecurityGroupIds", "VpcEndpointIds", "Resources")]
+    return {*single, *(name for names in several for name in names)}
+
+
 def _tagging(operation: str, caller: Caller, kind: str, requested: Mapping[str, Any]) -> Iterator[Question]:
     """Tags on creation need ec2:CreateTags, which sees the creating action as ``ec2:CreateAction``."""
     if requested:

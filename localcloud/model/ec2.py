@@ -1,12 +1,12 @@
 """The EC2 operations of the model by name: parameters in botocore's shape in, the answer's shape out."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from localcloud.cloud import Cloud
-from localcloud.model.access import Resources
+from localcloud.model.access import Resources, named_in
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.describe import check_tags
 from localcloud.model.endpoint import Endpoint
@@ -40,6 +40,7 @@ class Ec2:
         self.groups = SecurityGroups(self.network, self.ids, self.setting, now)
         self.endpoints = VpcEndpoints(self.network, self.groups, self.services, self.ids, self.setting, now)
         groups, endpoints, network = self.groups, self.endpoints, self.network
+        self._named: set[str] = set()  # groups and endpoints that a call has named since their creation
         self.operations: Mapping[str, Operation] = {
             "DescribeVpcs": network.describe_vpcs,
             "DescribeSubnets": network.describe_subnets,
@@ -77,8 +78,23 @@ class Ec2:
             endpoints = any(network_id in (e.vpc_id, *e.subnets) for e in self.endpoints.living())
             return endpoints or self.groups.any_in(network_id)
 
-    def resources(self, caller: Caller) -> Resources:
-        """What authorization needs to know, with other resources' records from the networks."""
+    def untagged(self, operation: str, params: Mapping[str, Any]) -> frozenset[str]:
+        """Groups and endpoints whose tags IAM does not see at this call: new ones, at the first call that changes them
+        or puts something behind them (switch ``ec2.first_call_untagged_seconds``).
+        """
+        if operation.startswith("Describe"):
+            return frozenset()
+        now, seconds = self.cloud.clock.now(), self.setting("ec2.first_call_untagged_seconds")
+        with self.lock:
+            named = {name: self.groups.get(name) or self.endpoints.get(name) for name in named_in(params)}
+            first = {name for name, found in named.items() if found and now < found.created + seconds} - self._named
+            self._named |= first
+            return frozenset(first)
+
+    def resources(self, caller: Caller, untagged: Container[str] = ()) -> Resources:
+        """What authorization needs to know, with other resources' records from the networks; the tags of ``untagged``
+        are not seen.
+        """
 
         def record(resource_id: str) -> Record | None:
             region = caller.region
@@ -89,7 +105,7 @@ class Ec2:
 
         def tags(resource_id: str) -> Mapping[str, str] | None:
             if (ours := found(resource_id)) is not None:
-                return ours.tags
+                return {} if resource_id in untagged else ours.tags
             network = record(resource_id)
             return self.port.tags(network, resource_id, caller.region) if network else None
 

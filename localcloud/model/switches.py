@@ -22,6 +22,10 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "vpce.token_retention_seconds": 86_400.0,  # how long a ClientToken is remembered
     # Seconds before Describe* shows what was just created (EC2 "eventual consistency" in its API developer guide)
     "ec2.describe_lag_seconds": 0.0,
+    # Seconds after a group's or endpoint's creation in which IAM does not see its tags when the first call names it: a
+    # call that a condition on tags decides is refused once, with UnauthorizedOperation. Not documented for tags; the
+    # developer guide says of all of EC2's resources that a change may not be visible at once ("eventual consistency").
+    "ec2.first_call_untagged_seconds": 0.0,
     # May a rule name a group of another account? "shared-vpc": if it exists and both are in one VPC; "any"; "never".
     # The VPC sharing page states it from the participant's side only.
     "sg.cross_account_reference": "shared-vpc",

@@ -4,7 +4,7 @@ import pytest
 
 from localcloud.model.access import Question, questions
 from localcloud.model.caller import Caller
-from localcloud.tests.unit.conftest import HUB, REGION, SPOKE, Shared
+from localcloud.tests.unit.conftest import HUB, REGION, SPOKE, Shared, refused
 
 ME = Caller(HUB, REGION)
 SQS = f"com.amazonaws.{REGION}.sqs"
@@ -109,3 +109,37 @@ def test_describing_is_about_everything(shared: Shared) -> None:
     assert asked(shared, "DescribeVpcEndpoints", VpcEndpointIds=["vpce-0"]) == [
         Question("ec2:DescribeVpcEndpoints", "*")
     ]
+
+
+# ---------------------------------------------------------------------------------------------------- tags not seen yet
+def test_tags_of_what_is_new_are_not_seen_at_the_first_call(shared: Shared) -> None:
+    ec2 = shared.aws.ec2
+    shared.aws.switches["ec2.first_call_untagged_seconds"] = 60.0
+    made = {
+        "GroupName": "new",
+        "Description": "d",
+        "VpcId": shared.vpc,
+        "TagSpecifications": tags("security-group", a="1"),
+    }
+    group = ec2.call("CreateSecurityGroup", ME, made)["GroupId"]
+    params = {"GroupId": group, "IpPermissions": []}
+    assert ec2.untagged("DescribeSecurityGroups", {"GroupIds": [group]}) == frozenset()
+    hidden = ec2.untagged("AuthorizeSecurityGroupIngress", params)
+    assert hidden == {group}
+    assert ec2.resources(ME, untagged=hidden).tags(group) == {}
+    assert ec2.resources(ME).tags(group) == {"a": "1"}
+    assert ec2.untagged("AuthorizeSecurityGroupIngress", params) == frozenset()
+
+
+def test_tags_are_seen_when_time_has_passed_and_always_by_default(shared: Shared) -> None:
+    ec2 = shared.aws.ec2
+    assert ec2.untagged("DeleteSecurityGroup", {"GroupId": shared.group}) == frozenset()
+    shared.aws.switches["ec2.first_call_untagged_seconds"] = 60.0
+    shared.aws.clock.advance(61)
+    assert ec2.untagged("DeleteSecurityGroup", {"GroupId": shared.group}) == frozenset()
+
+
+def test_in_process_the_first_call_that_names_a_new_group_is_refused(shared: Shared) -> None:
+    shared.aws.switches["ec2.first_call_untagged_seconds"] = 60.0
+    assert refused(shared.hub.delete_security_group, GroupId=shared.group) == "UnauthorizedOperation"
+    shared.hub.delete_security_group(GroupId=shared.group)

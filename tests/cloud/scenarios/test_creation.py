@@ -66,6 +66,18 @@ def test_a_web_server_service_that_is_late(groundcrew: Deployed) -> None:
     groundcrew.until_right(environment)  # nothing tells of it: the job looks again
 
 
+def test_iam_does_not_know_the_tags_of_a_new_group_yet(groundcrew: Deployed) -> None:
+    """https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html"""
+    with groundcrew.switched(mwaa_event_delivery="drop", ec2_first_call_untagged_seconds=60.0):
+        environment = groundcrew.environment()
+        groundcrew.until_status(environment, "PENDING")
+        since = groundcrew.cloud.next_call()
+        groundcrew.sweep()
+        groundcrew.until_right(environment)
+        assert groundcrew.denied("ec2:AuthorizeSecurityGroupIngress", "groundcrew-network", since)
+    assert groundcrew.facts("Endpoints Blocked", environment) == []
+
+
 @pytest.mark.parametrize("shape", ["lowerCamel", "UpperCamel", "minimal"])
 def test_whatever_the_events_detail_looks_like(groundcrew: Deployed, shape: str) -> None:
     with groundcrew.switched(mwaa_event_detail=shape):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -10,7 +11,21 @@ from unittest import mock
 import pytest
 
 from endpoints import act
-from endpoints.plan import NEW_GROUP, Action, Admit, CreateEndpoint, CreateGroup, DeleteEndpoints, Plan
+from endpoints.plan import (
+    NEW_GROUP,
+    Action,
+    Admit,
+    AdmitVpc,
+    CorrectEndpoint,
+    CreateEndpoint,
+    CreateGroup,
+    DeleteEndpoints,
+    DeleteGroup,
+    Plan,
+    Revoke,
+    SetPolicy,
+    SetTags,
+)
 from groundcrew.aws.network import Network, ObservedNetwork
 from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientError
 from groundcrew.network import Admission, VpcEndpoint
@@ -121,6 +136,86 @@ def test_a_new_group_that_ec2_does_not_know_yet_is_tried_again(stage: Stage) -> 
     stage.pass_time(5)
     assert environment.status == "AVAILABLE"
     assert stage.ours() == ["data-database", "data-webserver", "groundcrew-data-abe42c81"]
+
+
+def test_the_first_call_on_a_new_group_may_be_refused(stage: Stage) -> None:
+    stage.aws.switches["ec2.first_call_untagged_seconds"] = 60.0
+    environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
+    assert not stage.deliver(status_event(environment))
+    assert stage.announced("Endpoints Blocked") == []
+    stage.work(status_event(environment))
+    stage.pass_time(5)
+    assert environment.status == "AVAILABLE"
+    assert stage.causes() == []
+    assert stage.ours() == ["data-database", "data-webserver", "groundcrew-data-abe42c81"]
+
+
+@pytest.mark.parametrize("operation", ["AuthorizeSecurityGroupIngress", "CreateVpcEndpoint"])
+def test_a_refusal_that_lasts_is_announced_at_the_next_try(stage: Stage, operation: str) -> None:
+    environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
+    with answering(stage, operation, AwsError("UnauthorizedOperation", "You are not authorized", 403)):
+        assert not stage.deliver(status_event(environment))
+        assert stage.announced("Endpoints Blocked") == []
+        assert stage.deliver(status_event(environment), received=2)
+    assert set(stage.causes()) == {"UnauthorizedOperation"}
+
+
+@pytest.mark.parametrize(
+    ("change", "operation"),
+    [("subnets", "ModifyVpcEndpoint"), ("tags", "CreateTags"), ("service", "DeleteVpcEndpoints")],
+)
+def test_the_first_change_of_a_new_endpoint_may_be_refused(stage: Stage, change: str, operation: str) -> None:
+    _, subnets = stage.vpc(HUB, SPOKE)
+    environment = stage.running(subnets)
+    endpoint = next(one for one in stage.aws.endpoints() if one.service == environment.webserver_service)
+    match change:
+        case "subnets":
+            endpoint.subnets.pop()
+        case "tags":
+            del endpoint.tags["groundcrew:queue"]
+        case "service":
+            endpoint.outcome = "failed"
+    stage.aws.switches["ec2.first_call_untagged_seconds"] = 120.0
+    with mock.patch.object(act, "time", SimpleNamespace(time=stage.aws.clock.now)):
+        stage.work(status_event(environment))
+        stage.heal()
+    assert [call.error for call in stage.aws.calls(f"ec2:{operation}")][:2] == ["UnauthorizedOperation", None]
+    assert "UnauthorizedOperation" not in stage.causes()
+
+
+@pytest.mark.parametrize(
+    ("action", "age", "new"),
+    [
+        (CorrectEndpoint("r", "vpce-1", ("subnet-a",)), 0, True),
+        (CorrectEndpoint("r", "vpce-1", ("subnet-a",)), act.NEW_SECONDS, False),
+        (SetTags("r", ("vpce-0", "vpce-1"), MINE), 10, True),
+        (SetTags("r", ("vpce-1",), MINE), -10, True),  # AWS's clock is ahead
+        (SetTags("r", ("vpce-0",), MINE), 10, False),
+        (SetPolicy("r", "vpce-1", "{}", "{}"), 10, True),
+        (DeleteEndpoints("r", ("vpce-1",)), 10, True),
+        (DeleteEndpoints("r", ("vpce-1",)), 1_000, False),
+        (DeleteGroup("r", "sg-1"), 0, False),
+        (GROUP, 0, False),
+        (ADMIT, 0, True),
+        (replace(ADMIT, group_id="sg-1"), 0, False),
+        (ENDPOINT, 0, True),
+        (AdmitVpc("r", NEW_GROUP, VPC, 443), 0, True),
+        (Revoke("r", "sg-1", ADMIT.admissions), 0, False),
+    ],
+)
+def test_what_is_new_is_what_this_run_made_or_ec2_made_within_minutes(action: Action, age: float, new: bool) -> None:
+    created = {"vpce-1": datetime(2026, 12, 1, tzinfo=UTC)}
+    assert act.names_something_new(action, created, created["vpce-1"].timestamp() + age, made_now=True) is new
+
+
+def test_a_group_that_was_there_already_is_not_new() -> None:
+    assert not act.names_something_new(ADMIT, {}, 0, made_now=False)
+
+
+def test_another_refusal_on_something_new_is_announced_at_once(network: mock.Mock) -> None:
+    network.admit.side_effect = PermanentError("full", cause="RulesPerSecurityGroupLimitExceeded")
+    (refused,) = carry_out(network, GROUP, ADMIT)
+    assert refused.cause == "RulesPerSecurityGroupLimitExceeded"
 
 
 def test_what_is_gone_meanwhile_makes_the_plan_anew(network: mock.Mock) -> None:

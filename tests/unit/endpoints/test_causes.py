@@ -37,10 +37,10 @@ def test_an_endpoint_that_is_refused_does_not_stop_the_other(stage: Stage) -> No
 def test_without_the_way_to_the_queue_that_is_to_be_made_nothing_else_is(stage: Stage, operation: str) -> None:
     stage.aws.parameters[DEFAULT_POLICY] = '{"sqs": "create"}'
     environment = stage.environment(stage.vpc(HUB, SPOKE, way_out=False)[1])
-    stage.aws.faults.add(Kind.DENIED, f"ec2:{operation}")
+    stage.aws.faults.add(Kind.DENIED, f"ec2:{operation}", nth=None)
     stage.work(status_event(environment))
     assert stage.aws.endpoints() == []
-    assert stage.causes() == ["UnauthorizedOperation"]
+    assert set(stage.causes()) == {"UnauthorizedOperation"}
 
 
 def test_a_queue_that_cannot_be_withdrawn_keeps_nothing_else_from_going(stage: Stage) -> None:
@@ -107,8 +107,8 @@ def test_a_service_that_the_owner_cannot_see(stage: Stage) -> None:
 
 def test_a_denied_change(stage: Stage) -> None:
     environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
-    stage.aws.faults.add(Kind.DENIED, "ec2:CreateVpcEndpoint")
-    assert stage.work(status_event(environment)) == 1
+    stage.aws.faults.add(Kind.DENIED, "ec2:CreateVpcEndpoint", nth=None)
+    assert stage.work(status_event(environment)) == 2  # at first, IAM may not know the new group's tags
     assert "service control policy" in _blocked(stage)[1]
 
 
