@@ -30,6 +30,7 @@ from endpoints.plan import (
 from endpoints.sqs_policy import same_policy
 from groundcrew.aws.network import Network, ObservedNetwork
 from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
+from groundcrew.network import AdmittedRange
 from groundcrew.observability import count, logger
 
 TRIES = 3
@@ -161,11 +162,13 @@ def _is_way_to_queue(action: Action) -> bool:
 def _do(action: Change, network: Network, observed: ObservedNetwork, new_group: str) -> None:
     match action:
         case Admit():
-            network.admit(_resolve(action.group_id, new_group), action.admissions)
+            _admit(action, network, _resolve(action.group_id, new_group))
         case AdmitVpc():
-            network.admit_ranges(_resolve(action.group_id, new_group), observed.cidr_blocks(action.vpc_id), action.port)
+            blocks = observed.cidr_blocks(action.vpc_id)
+            ranges = [AdmittedRange(block, "tcp", action.port, action.port) for block in blocks]
+            network.admit_ranges(_resolve(action.group_id, new_group), ranges)
         case Revoke():
-            network.revoke(action.group_id, action.admissions)
+            network.revoke(action.group_id, action.admissions, action.ranges)
         case CreateEndpoint():
             _create_endpoint(action, network, _resolve(action.group_id, new_group))
         case CorrectEndpoint():
@@ -186,6 +189,18 @@ def _do(action: Change, network: Network, observed: ObservedNetwork, new_group: 
 
 def _resolve(group_id: str, new_group: str) -> str:
     return new_group if group_id == NEW_GROUP else group_id
+
+
+def _admit(action: Admit, network: Network, group_id: str) -> None:
+    """Let groups in; if EC2 does not know the groups that the rules name, what is planned instead."""
+    try:
+        network.admit(group_id, action.admissions)
+    except NotFound as error:
+        # EC2 may not know the group that this run made; one that a look has found, it knows.
+        if action.group_id == NEW_GROUP or not action.instead:
+            raise
+        logger.warning("the environment's subnets are admitted instead of its groups", group=group_id, error=error.what)
+        network.admit_ranges(group_id, action.instead)
 
 
 def _create_group(action: CreateGroup, network: Network, observed: ObservedNetwork) -> tuple[str, bool]:

@@ -130,7 +130,8 @@ def _verdict(environment: EnvironmentRef, outcome: Outcome, config: Settings) ->
     if outcome.status in WAITING and all(plan.ready for plan in plans):
         count("EndpointsReady")
         serving = {purpose: endpoint_id for plan in plans for purpose, endpoint_id in plan.serving.items()}
-        return [Fact("Endpoints Ready", environment, {"endpoints": serving})]
+        notes = [note for plan in plans for note in plan.notes]
+        return [Fact("Endpoints Ready", environment, {"endpoints": serving} | ({"notes": notes} if notes else {}))]
     return []
 
 

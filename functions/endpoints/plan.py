@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from groundcrew.environment import EnvironmentRef
 from groundcrew.errors import PermanentError
-from groundcrew.network import Admission
+from groundcrew.network import Admission, AdmittedRange
 
 Purpose = Literal["database", "webserver", "sqs"]
 
@@ -28,11 +28,12 @@ class CreateGroup:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Let security groups of the environment in."""
+    """Let security groups of the environment in; ``instead``, should EC2 not let a rule name them."""
 
     reason: str
     group_id: str
     admissions: frozenset[Admission]
+    instead: frozenset[AdmittedRange] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,12 @@ class AdmitVpc:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """No longer let these groups in."""
+    """No longer let these groups in, nor these ranges."""
 
     reason: str
     group_id: str
     admissions: frozenset[Admission]
+    ranges: frozenset[AdmittedRange] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class Plan:
     again what has failed before, which only a sweep does once more. ``ready``: all that
     MWAA waits for is available; ``serving`` are the endpoints' ids. ``ruled_out``: causes that a look has shown not
     to be the one. ``created``: when the endpoints of the account were made, by their ids.
+    ``notes``: what is as it should be, and is worth knowing.
     """
 
     environment: EnvironmentRef
@@ -161,6 +164,7 @@ class Plan:
     serving: Mapping[Purpose, str] = field(default_factory=dict)
     ruled_out: tuple[str, ...] = ()
     created: Mapping[str, datetime] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def look_again(self) -> bool:
@@ -178,11 +182,12 @@ class Plan:
             "ready": self.ready,
             "serving": dict(self.serving),
             "ruled_out": list(self.ruled_out),
+            "notes": list(self.notes),
         }
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Admission):  # asdict() does not look into sets
+    if isinstance(value, Admission | AdmittedRange):  # asdict() does not look into sets
         return asdict(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

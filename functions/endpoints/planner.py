@@ -7,6 +7,7 @@ policy of an SQS endpoint whose owner lets us.
 import hashlib
 from dataclasses import dataclass, field
 
+from endpoints.admissions import ranges_instead, wanted_admissions
 from endpoints.foreign import what_is_wrong
 from endpoints.ownership import PURPOSE, QUEUE, Owner
 from endpoints.plan import (
@@ -28,7 +29,7 @@ from endpoints.policy import Policy
 from endpoints.sqs import way_to_queue
 from endpoints.states import FAILED, NOT_ACCEPTED, not_accepted, rejected
 from groundcrew.environment import Environment, EnvironmentRef
-from groundcrew.network import Admission, SecurityGroup, Site, VpcEndpoint
+from groundcrew.network import AdmittedRange, SecurityGroup, Site, Subnet, VpcEndpoint
 
 SETTLED = frozenset({"PENDING", "CREATING", "AVAILABLE", "UPDATE_FAILED"})
 """Statuses in which what ``GetEnvironment`` says is in force. In all others nothing is taken away: whether an
@@ -54,13 +55,14 @@ class Observed:
     """All that a plan is made of.
 
     ``ways_out`` are those of the environment's subnets that have a route out, or None if nobody looked; ``vpc_id`` is
-    theirs.
+    theirs. ``subnets`` are the environment's.
     """
 
     environment: Environment
     site: Site
     vpc_id: str
     ways_out: frozenset[str] | None = None
+    subnets: tuple[Subnet, ...] = ()
 
 
 def idle_reason(environment: Environment) -> str | None:
@@ -113,6 +115,7 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
         serving={purpose: endpoint.id for purpose, endpoint in kept.items() if endpoint is not None},
         ruled_out=draft.ruled_out(complete=complete, serving=serving),
         created=observed.site.created,
+        notes=tuple(draft.notes),
     )
 
 
@@ -125,6 +128,7 @@ class _Draft:
     owner: Owner
     actions: list[Action] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def environment(self) -> Environment:
@@ -167,6 +171,9 @@ class _Draft:
     def group(self) -> str:
         """One group of our own in the owner's account that admits every group of the environment (guide L8242-8264)."""
         wanted = wanted_admissions(self.environment, self.policy)
+        # Within an account a group can always be named.
+        shared = self.observed.site.account != self.environment.ref.account
+        instead = ranges_instead(self.observed.subnets, self.policy) if shared else frozenset[AdmittedRange]()
         mine = [group for group in self.groups() if group.vpc_id == self.observed.vpc_id]
         if not mine:
             reason = "the endpoints need a group that admits the environment"
@@ -175,22 +182,33 @@ class _Draft:
             self.actions.append(
                 CreateGroup(reason, group_name(self.environment.ref), description, self.observed.vpc_id, tags)
             )
-            self.actions.append(Admit(reason, NEW_GROUP, wanted))
+            self.actions.append(Admit(reason, NEW_GROUP, wanted, instead))
             return NEW_GROUP
         group = min(mine, key=lambda item: item.id)
-        if group.ranges:
+        widened = sorted({admitted.source for admitted in group.ranges - instead if not admitted.ours})
+        if widened:
             self.findings.append(
                 Finding(
                     cause="GroupWidened",
-                    evidence=f"{group.id}, made by Groundcrew, also admits {', '.join(sorted(group.ranges))}",
+                    evidence=f"{group.id}, made by Groundcrew, also admits {', '.join(widened)}",
                     remedy=f"Remove these rules from {group.id}; Groundcrew did not make them.",
                 )
             )
         missing, surplus = wanted - group.admissions, group.admissions - wanted
-        if missing:
-            self.actions.append(Admit("the group does not admit all groups of the environment", group.id, missing))
-        if surplus and self.settled:
-            self.actions.append(Revoke("the group admits more than the environment's groups", group.id, surplus))
+        if missing and instead and instead <= group.ranges:
+            # EC2 has refused to name the groups. Trying again with each sweep would only be refused again.
+            blocks = ", ".join(sorted({admitted.source for admitted in instead}))
+            self.notes.append(
+                f"{group.id} admits the environment's subnets ({blocks}): EC2 does not let its rules name the groups of"
+                f" account {self.environment.ref.account}"
+            )
+        elif missing:
+            reason = "the group does not admit all groups of the environment"
+            self.actions.append(Admit(reason, group.id, missing, instead))
+        unwanted = frozenset(admitted for admitted in group.ranges - instead if admitted.ours)
+        if (surplus or unwanted) and self.settled:
+            reason = "the group admits more than the environment's groups"
+            self.actions.append(Revoke(reason, group.id, surplus, unwanted))
         return group.id
 
     def tags(self, purpose: str) -> dict[str, str]:
@@ -303,15 +321,3 @@ class _Draft:
 def group_name(environment: EnvironmentRef) -> str:
     """The name of an environment's group; names are unique in a VPC, which several accounts may share."""
     return f"groundcrew-{environment.name}-{hashlib.sha256(str(environment).encode()).hexdigest()[:8]}"
-
-
-def wanted_admissions(environment: Environment, policy: Policy) -> frozenset[Admission]:
-    """Who must be let in: every group of the environment; all traffic (guide L8244), or the two ports in use (guide
-    L7413-7432).
-    """
-    account = environment.ref.account
-    if policy.admit == "all-traffic":
-        return frozenset(Admission(account, group) for group in environment.security_group_ids)
-    return frozenset(
-        Admission(account, group, "tcp", port, port) for group in environment.security_group_ids for port in (443, 5432)
-    )

@@ -93,11 +93,11 @@ class Reconciler:
             wait = customer and environment.status in {"PENDING", "DELETED"}
             return Plan(ref, ref.account, idle, wait=wait, waits_for="DatabaseServiceMissing" if wait else ""), None
         policy = Policy.read(name, parameters.document(Policy.parameter(name), self.settings.region))
-        subnet = self._subnet(environment)
-        return plan_environment(self._observe(environment, subnet, leftovers), policy, self.owner), subnet.owner
+        subnets = self._subnets(environment)
+        return plan_environment(self._observe(environment, subnets, leftovers), policy, self.owner), subnets[0].owner
 
-    def _subnet(self, environment: Environment) -> Subnet:
-        """One of the environment's subnets: all are in one VPC, of one account."""
+    def _subnets(self, environment: Environment) -> tuple[Subnet, ...]:
+        """The environment's subnets: all are in one VPC, of one account."""
         ref = environment.ref
         try:
             subnets = ObservedNetwork(self.roles, ref.account, ref.region).subnets(environment.subnet_ids)
@@ -119,16 +119,17 @@ class Reconciler:
                 cause="NotConfigured",
                 remedy=f"Add {subnets[0].owner} to SpokeAccounts, and deploy the spoke stack there.",
             )
-        return subnets[0]
+        return tuple(subnets)
 
-    def _observe(self, environment: Environment, subnet: Subnet, leftovers: tuple[str, ...]) -> Observed:
+    def _observe(self, environment: Environment, subnets: tuple[Subnet, ...], leftovers: tuple[str, ...]) -> Observed:
         """Look at the owner's network, and no closer than the environment's status calls for."""
+        subnet = subnets[0]
         network = ObservedNetwork(self.roles, subnet.owner, environment.ref.region)
         # A group of ours is the last to go, so it shows the way to other VPCs; what has lost its group, the sweep sees.
         site = self._site(environment.ref, subnet.owner, None if subnet.owner in leftovers else subnet.vpc_id)
         if environment.status not in WAITING:
             # It runs or is being changed, so its queue and whatever endpoints it has do their work.
-            return Observed(environment, site, subnet.vpc_id)
+            return Observed(environment, site, subnet.vpc_id, subnets=subnets)
         services = {environment.database_service, environment.webserver_service}
         used = {
             group_id
@@ -141,7 +142,7 @@ class Reconciler:
         ways_out = None
         if not any(captures_sqs(endpoint, subnet.vpc_id) for endpoint in site.endpoints):
             ways_out = frozenset(network.subnets_with_a_way_out(environment.subnet_ids, subnet.vpc_id))
-        return Observed(environment, site, subnet.vpc_id, ways_out)
+        return Observed(environment, site, subnet.vpc_id, ways_out, subnets)
 
     def _left_behind(
         self, environment: Environment, owner_account: str | None, leftovers: tuple[str, ...]

@@ -13,11 +13,12 @@ NOT_THERE = frozenset({"deleting", "deleted", "failed", "rejected", "expired"})
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet as an account sees it; ``owner`` is the account of the VPC."""
+    """A subnet as an account sees it; ``owner`` is the account of the VPC, ``blocks`` are its address ranges."""
 
     id: str
     vpc_id: str
     owner: str
+    blocks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +44,20 @@ class Admission:
         return self.from_port <= other.from_port and other.to_port <= self.to_port
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class AdmittedRange:
+    """An ingress rule that lets an address range or a prefix list in; ports are None for all traffic.
+
+    ``ours``: its description says that Groundcrew made it, which makes no other rule of it.
+    """
+
+    source: str
+    protocol: str = ALL_TRAFFIC
+    from_port: int | None = None
+    to_port: int | None = None
+    ours: bool = field(default=False, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SecurityGroup:
     """A security group: the ingress rules that name groups, and whatever else is admitted (ranges, prefix lists)."""
@@ -52,7 +67,7 @@ class SecurityGroup:
     vpc_id: str
     owner: str
     admissions: frozenset[Admission] = frozenset()
-    ranges: frozenset[str] = frozenset()
+    ranges: frozenset[AdmittedRange] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

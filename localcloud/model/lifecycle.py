@@ -201,7 +201,7 @@ class LifeCycle:
         groups = [g for g in map(self.ec2.groups.get, endpoint.groups) if g is not None]
         rules = [r for g in groups for r in g.rules if not r.egress and r.allows(port)]
         subnets = [self.ec2.network.subnet(environment.caller, s) for s in environment.subnets]
-        if any(rule.covers(s["CidrBlock"] for s in subnets if s) for rule in rules):
+        if all(any(rule.covers(s["CidrBlock"]) for rule in rules) for s in subnets if s):
             return True
         named = {r.source for r in rules if r.kind == "group" and r.user == environment.caller.account}
         if self.ec2.setting("mwaa.admission") == "any":

@@ -40,12 +40,11 @@ class Rule:
             return False
         return self.from_port <= port <= self.to_port
 
-    def covers(self, cidrs: Iterable[str]) -> bool:
-        """Is this an IPv4 source that contains all the ranges?"""
+    def covers(self, cidr: str) -> bool:
+        """Is this an IPv4 source that contains the range?"""
         if self.kind != "cidr4":
             return False
-        network = ipaddress.IPv4Network(self.source)
-        return all(ipaddress.IPv4Network(cidr).subnet_of(network) for cidr in cidrs)
+        return ipaddress.IPv4Network(cidr).subnet_of(ipaddress.IPv4Network(self.source))
 
 
 def parse(permissions: Iterable[Mapping[str, Any]], egress: bool, account: str) -> list[Rule]:

@@ -31,6 +31,13 @@ def cross_account(stage: Stage) -> Event:
     return status_event(stage.environment(subnets))
 
 
+def cross_account_by_ranges(stage: Stage) -> Event:
+    """In the hub's shared VPC, where EC2 lets no rule name the participant's groups."""
+    stage.aws.switches["sg.cross_account_reference"] = "never"
+    _, subnets = stage.vpc(HUB, SPOKE)
+    return status_event(stage.environment(subnets, access="PUBLIC_ONLY"))
+
+
 def nothing_to_do(stage: Stage) -> Event:
     """It runs and has all that it needs."""
     _, subnets = stage.vpc(HUB, SPOKE)
@@ -97,6 +104,7 @@ SCENARIOS: tuple[Prepare, ...] = (
     private,
     public,
     cross_account,
+    cross_account_by_ranges,
     nothing_to_do,
     deletion,
     recreation,

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from groundcrew.aws.errors import translated
 from groundcrew.aws.session import Role, Roles
 from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
-from groundcrew.network import Admission, SecurityGroup, Subnet, VpcEndpoint
+from groundcrew.network import Admission, AdmittedRange, SecurityGroup, Subnet, VpcEndpoint
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
+
+RANGE_DESCRIPTION = "Made by Groundcrew"
+"""On the rules that let address ranges in: a rule is known as ours by it."""
 
 
 class ObservedNetwork:
@@ -34,7 +37,7 @@ class ObservedNetwork:
         """
         with translated(f"ec2:DescribeSubnets {self._where}"):
             found = self._ec2.describe_subnets(SubnetIds=list(ids))["Subnets"]
-        return [Subnet(id=subnet["SubnetId"], vpc_id=subnet["VpcId"], owner=subnet["OwnerId"]) for subnet in found]
+        return [_subnet(item) for item in found]
 
     def endpoints(self, *, stack_tag: str | None = None, vpc_ids: Iterable[str] = ()) -> list[VpcEndpoint]:
         """The interface endpoints of the account and Region; those of a stack or of some VPCs only, if asked so."""
@@ -134,23 +137,23 @@ class Network:
         except AlreadyExists as error:
             raise TransientError(f"{error.what}: somebody changed the group meanwhile", cause=error.cause) from error
 
-    def admit_ranges(self, group_id: str, ranges: Iterable[str], port: int) -> None:
-        """Let address ranges in on a TCP port; a rule that is there already is no error.
+    def admit_ranges(self, group_id: str, ranges: Iterable[AdmittedRange]) -> None:
+        """Let address ranges in; a rule that is there already is no error.
 
         Range by range, for EC2 adds all rules of a call or none.
         """
-        for block in sorted(ranges):
-            permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": block}]}
+        for admitted in sorted(ranges):
             with suppress(AlreadyExists):
-                self._authorize(group_id, [permission])
+                self._authorize(group_id, [_range_permission(admitted, {"Description": RANGE_DESCRIPTION})])
 
     def _authorize(self, group_id: str, permissions: list[Any]) -> None:
         with translated(f"ec2:AuthorizeSecurityGroupIngress on {group_id} {self._where}"):
             self._ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
 
-    def revoke(self, group_id: str, admissions: Iterable[Admission]) -> None:
+    def revoke(self, group_id: str, admissions: Iterable[Admission], ranges: Iterable[AdmittedRange] = ()) -> None:
         """Take rules back; one that is gone already is no error."""
         permissions: list[Any] = [_permission(admission, self.account) for admission in sorted(admissions)]
+        permissions += [_range_permission(admitted) for admitted in sorted(ranges)]
         try:
             with translated(f"ec2:RevokeSecurityGroupIngress on {group_id} {self._where}"):
                 self._ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
@@ -237,6 +240,17 @@ def _endpoint(item: Mapping[str, Any]) -> VpcEndpoint:
     )
 
 
+def _subnet(item: Mapping[str, Any]) -> Subnet:
+    """A subnet with its ranges; one that is IPv6-only has none of IPv4."""
+    associated = [
+        block["Ipv6CidrBlock"]
+        for block in item.get("Ipv6CidrBlockAssociationSet") or ()
+        if block.get("Ipv6CidrBlockState", {}).get("State", "associated") == "associated"
+    ]
+    blocks = frozenset([item["CidrBlock"], *associated] if item.get("CidrBlock") else associated)
+    return Subnet(id=item["SubnetId"], vpc_id=item["VpcId"], owner=item["OwnerId"], blocks=blocks)
+
+
 def _group(item: Mapping[str, Any]) -> SecurityGroup:
     return SecurityGroup(
         id=item["GroupId"],
@@ -255,7 +269,13 @@ def _group(item: Mapping[str, Any]) -> SecurityGroup:
             for pair in rule.get("UserIdGroupPairs") or ()
         ),
         ranges=frozenset(
-            str(source[key])
+            AdmittedRange(
+                source=source[key],
+                protocol=rule["IpProtocol"],
+                from_port=rule.get("FromPort"),
+                to_port=rule.get("ToPort"),
+                ours=source.get("Description") == RANGE_DESCRIPTION,
+            )
             for rule in item.get("IpPermissions") or ()
             for kind, key in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6"), ("PrefixListIds", "PrefixListId"))
             for source in rule.get(kind) or ()
@@ -267,5 +287,15 @@ def _group(item: Mapping[str, Any]) -> SecurityGroup:
 def _permission(admission: Admission, owner: str) -> dict[str, Any]:
     """An EC2 ``IpPermission``; a group of another account is named with its account (guide L8264)."""
     pair = {"GroupId": admission.group_id} | ({"UserId": admission.account} if admission.account != owner else {})
-    ports = {} if admission.from_port is None else {"FromPort": admission.from_port, "ToPort": admission.to_port}
-    return {"IpProtocol": admission.protocol, **ports, "UserIdGroupPairs": [pair]}
+    return {**_traffic(admission), "UserIdGroupPairs": [pair]}
+
+
+def _range_permission(admitted: AdmittedRange, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """An EC2 ``IpPermission`` for an IPv4 or IPv6 range; a rule is found without its description."""
+    kind, key = ("Ipv6Ranges", "CidrIpv6") if ":" in admitted.source else ("IpRanges", "CidrIp")
+    return {**_traffic(admitted), kind: [{key: admitted.source, **(more or {})}]}
+
+
+def _traffic(rule: Admission | AdmittedRange) -> dict[str, Any]:
+    ports = {} if rule.from_port is None else {"FromPort": rule.from_port, "ToPort": rule.to_port}
+    return {"IpProtocol": rule.protocol, **ports}

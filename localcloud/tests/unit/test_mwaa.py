@@ -93,7 +93,14 @@ def test_the_two_ports_are_enough(shared: Shared) -> None:
     assert environment.status == "AVAILABLE"
 
 
-@pytest.mark.parametrize(("cidrs", "status"), [(["10.0.0.0/16"], "AVAILABLE"), (["10.0.0.0/24"], "PENDING")])
+@pytest.mark.parametrize(
+    ("cidrs", "status"),
+    [
+        (["10.0.0.0/16"], "AVAILABLE"),
+        (["10.0.0.0/24", "10.0.1.0/24"], "AVAILABLE"),
+        (["10.0.0.0/24"], "PENDING"),
+    ],
+)
 def test_addresses_admit_when_they_cover_both_subnets(shared: Shared, cidrs: list[str], status: str) -> None:
     environment = shared.environment(access="PUBLIC_ONLY")
     ranges = [{"CidrIp": cidr} for cidr in cidrs]

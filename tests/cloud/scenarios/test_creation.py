@@ -66,6 +66,24 @@ def test_a_web_server_service_that_is_late(groundcrew: Deployed) -> None:
     groundcrew.until_right(environment)  # nothing tells of it: the job looks again
 
 
+def test_a_participants_groups_cannot_be_named(groundcrew: Deployed) -> None:
+    with groundcrew.switched(sg_cross_account_reference="never"):
+        environment = groundcrew.environment()
+        groundcrew.until_status(environment, "AVAILABLE")
+        groundcrew.until_idle()
+        since = groundcrew.cloud.next_call()
+        groundcrew.sweep()
+        groundcrew.until_idle()
+        changes = groundcrew.cloud.calls(since, role="groundcrew-network")
+        assert changes == []
+    (group,) = environment.groups()
+    (rule,) = group["IpPermissions"]
+    assert (rule["IpProtocol"], rule["UserIdGroupPairs"]) == ("-1", [])
+    subnets = environment.owner_ec2.describe_subnets(SubnetIds=list(environment.network.subnet_ids))["Subnets"]
+    assert {one["CidrIp"] for one in rule["IpRanges"]} == {subnet["CidrBlock"] for subnet in subnets}
+    assert groundcrew.facts("Endpoints Blocked", environment) == []
+
+
 def test_iam_does_not_know_the_tags_of_a_new_group_yet(groundcrew: Deployed) -> None:
     """https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html"""
     with groundcrew.switched(mwaa_event_delivery="drop", ec2_first_call_untagged_seconds=60.0):

@@ -11,7 +11,7 @@ from endpoints.plan import Action, Plan
 from endpoints.planner import Observed, plan_environment
 from endpoints.policy import Policy
 from groundcrew.environment import Environment, EnvironmentRef
-from groundcrew.network import Admission, SecurityGroup, Site, VpcEndpoint
+from groundcrew.network import Admission, SecurityGroup, Site, Subnet, VpcEndpoint
 
 HUB, SPOKE = "111111111111", "222222222222"
 REGION, VPC = "us-east-1", "vpc-1"
@@ -114,10 +114,11 @@ def plan(
     theirs: tuple[SecurityGroup, ...] = (),
     ways_out: frozenset[str] | None = frozenset({"subnet-a", "subnet-b"}),
     policy: Policy | None = None,
+    subnets: tuple[Subnet, ...] = (),
     **changes: Any,
 ) -> Plan:
     """Plan for the environment (with changes) in a site with these resources."""
-    observed = Observed(environment(**changes), site(*resources, theirs=theirs), VPC, ways_out)
+    observed = Observed(environment(**changes), site(*resources, theirs=theirs), VPC, ways_out, subnets)
     return plan_environment(observed, policy or Policy(), OWNER)
 
 

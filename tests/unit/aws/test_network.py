@@ -7,7 +7,7 @@ import pytest
 from groundcrew.aws.network import Network, ObservedNetwork
 from groundcrew.aws.session import Roles
 from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
-from groundcrew.network import Admission
+from groundcrew.network import Admission, AdmittedRange
 from tests.faults.scenarios import managed_sqs
 from tests.support.stage import HUB, REGION, Stage
 from tests.support.worlds import World
@@ -82,7 +82,9 @@ def test_whatever_a_group_admits_besides_groups_is_read(
         )
     (found,) = observed.groups_by_id([group])
     assert found.admissions == {Admission(HUB, other)}
-    assert found.ranges == {"10.0.0.0/16", "10.1.0.0/16", "2001:db8::/56", "pl-1"}
+    admitted = {"10.0.0.0/16", "10.1.0.0/16", "2001:db8::/56", "pl-1"}
+    assert found.ranges == {AdmittedRange(source, "tcp", 443, 443) for source in admitted}
+    assert not any(one.ours for one in found.ranges)
 
 
 def test_a_policy_is_read_as_it_is_now(stage: Stage, observed: ObservedNetwork) -> None:
@@ -111,10 +113,15 @@ def test_a_rule_that_is_gone_already_is_looked_at_again(world: World, hub_networ
 def test_ranges_are_let_in_once(world: World, hub_network: Network, observed: ObservedNetwork) -> None:
     vpc = world.vpc(HUB)
     group = world.group(HUB, vpc, "ours")
-    hub_network.admit_ranges(group, ["10.0.0.0/16"], 443)
-    hub_network.admit_ranges(group, ["10.1.0.0/16", "10.0.0.0/16"], 443)
+    ranges = [AdmittedRange(block, "tcp", 443, 443) for block in ("10.0.0.0/16", "10.1.0.0/16", "2001:db8::/56")]
+    hub_network.admit_ranges(group, ranges[:1])
+    hub_network.admit_ranges(group, ranges)
     (found,) = observed.groups_by_id([group])
-    assert found.ranges == {"10.0.0.0/16", "10.1.0.0/16"}
+    assert found.ranges == set(ranges)
+    assert all(admitted.ours for admitted in found.ranges)
+    hub_network.revoke(group, [], ranges[1:])
+    (found,) = observed.groups_by_id([group])
+    assert found.ranges == set(ranges[:1])
 
 
 def test_a_group_is_made_once_and_found_by_name_and_by_tag(

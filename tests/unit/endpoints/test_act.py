@@ -28,7 +28,8 @@ from endpoints.plan import (
 )
 from groundcrew.aws.network import Network, ObservedNetwork
 from groundcrew.errors import AccessDenied, NotFound, PermanentError, TransientError
-from groundcrew.network import Admission, VpcEndpoint
+from groundcrew.network import Admission, AdmittedRange, VpcEndpoint
+from localcloud.inprocess.faults import Kind
 from localcloud.model.errors import AwsError
 from tests.faults.scenarios import ELSEWHERE, managed_sqs
 from tests.support.endpoints.stories import DATABASE, HUB, MINE, REF, SPOKE, SQS, VPC
@@ -216,6 +217,54 @@ def test_another_refusal_on_something_new_is_announced_at_once(network: mock.Moc
     network.admit.side_effect = PermanentError("full", cause="RulesPerSecurityGroupLimitExceeded")
     (refused,) = carry_out(network, GROUP, ADMIT)
     assert refused.cause == "RulesPerSecurityGroupLimitExceeded"
+
+
+def test_a_participants_groups_that_cannot_be_named_are_admitted_by_their_subnets(stage: Stage) -> None:
+    stage.aws.switches["sg.cross_account_reference"] = "never"
+    stage.aws.switches["mwaa.resuming_seconds"] = 120.0
+    _, subnets = stage.vpc(HUB, SPOKE)
+    environment = stage.environment(subnets)
+    stage.work(status_event(environment))
+    stage.pass_time(120)
+    assert environment.status == "AVAILABLE"
+    assert stage.causes() == []
+    (ready,) = stage.announced("Endpoints Ready")
+    assert "10.0.0.0/24, 10.0.1.0/24" in ready["notes"][0]
+    (group,) = [group for group in stage.aws.groups(HUB) if group.name.startswith("groundcrew-")]
+    rules = [(rule.protocol, rule.source) for rule in group.rules if not rule.egress]
+    assert sorted(rules) == [("-1", "10.0.0.0/24"), ("-1", "10.0.1.0/24")]
+    tried = len(stage.aws.calls("ec2:AuthorizeSecurityGroupIngress"))
+    for reference in ("never", "shared-vpc"):
+        stage.aws.switches["sg.cross_account_reference"] = reference
+        assert stage.changes(stage.heal) == []
+    assert len(stage.aws.calls("ec2:AuthorizeSecurityGroupIngress")) == tried
+    stage.delete(environment)
+    stage.heal()
+    assert stage.ours() == []
+
+
+def test_an_admission_in_part_is_completed(stage: Stage) -> None:
+    stage.aws.switches["sg.cross_account_reference"] = "never"
+    environment = stage.environment(stage.vpc(HUB, SPOKE)[1])
+    assert not stage.deliver(status_event(environment))
+    # The first call names the groups and is refused, the second one admits a subnet.
+    stage.aws.faults.add(Kind.THROTTLED, "ec2:AuthorizeSecurityGroupIngress", nth=3)
+    assert not stage.deliver(status_event(environment), received=2)
+    stage.work(status_event(environment))
+    stage.pass_time(5)
+    assert environment.status == "AVAILABLE"
+
+
+def test_an_owners_group_that_is_gone_meanwhile_is_no_reason_to_admit_ranges(network: mock.Mock) -> None:
+    network.admit.side_effect = NotFound("gone", cause="InvalidGroup.NotFound")
+    network.admit_ranges.side_effect = NotFound("gone", cause="InvalidGroup.NotFound")
+    ranges = frozenset({AdmittedRange("10.0.0.0/24")})
+    with pytest.raises(TransientError):
+        carry_out(network, replace(ADMIT, group_id="sg-1", instead=ranges))
+    network.admit_ranges.reset_mock()
+    with pytest.raises(TransientError):
+        carry_out(network, GROUP, replace(ADMIT, instead=ranges))
+    assert done(network).count("admit_ranges") == 1
 
 
 def test_what_is_gone_meanwhile_makes_the_plan_anew(network: mock.Mock) -> None:

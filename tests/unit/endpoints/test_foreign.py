@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from endpoints.plan import DeleteEndpoints
-from groundcrew.network import Admission, SecurityGroup
+from groundcrew.network import Admission, AdmittedRange, SecurityGroup
 from tests.support.endpoints.stories import (
     HUB,
     OWNER,
@@ -79,7 +79,7 @@ def test_one_behind_a_group_that_does_not_admit_the_environment_is_reported(
 
 
 def test_a_group_that_admits_address_ranges_is_given_the_benefit_of_the_doubt() -> None:
-    ranges = SecurityGroup("sg-theirs", "theirs", VPC, HUB, ranges=frozenset({"10.0.0.0/16"}))
+    ranges = SecurityGroup("sg-theirs", "theirs", VPC, HUB, ranges=frozenset({AdmittedRange("10.0.0.0/16")}))
     found = plan(foreign("database"), endpoint("webserver"), group(), theirs=(ranges,))
     assert (found.actions, found.findings) == ((), ())
 

@@ -1,14 +1,15 @@
 """The rules of "The endpoints capability", one by one."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from endpoints.plan import NEW_GROUP, Admit, CorrectEndpoint, CreateEndpoint, CreateGroup, Plan, Revoke, SetTags
-from endpoints.planner import ENDING, idle_reason
+from endpoints.planner import ENDING, Observed, idle_reason, plan_environment
 from endpoints.policy import Policy
 from groundcrew.environment import EnvironmentRef
-from groundcrew.network import Admission
+from groundcrew.network import Admission, AdmittedRange, Subnet
 from tests.support.endpoints.stories import (
     DATABASE,
     GROUP,
@@ -28,6 +29,7 @@ from tests.support.endpoints.stories import (
     kinds,
     only,
     plan,
+    site,
     whole,
 )
 
@@ -158,9 +160,63 @@ def test_the_group_of_an_sqs_endpoint_is_not_the_environments() -> None:
 
 
 def test_a_group_of_ours_that_somebody_has_opened_further_is_reported() -> None:
-    widened = group(ranges=frozenset({"0.0.0.0/0"}))
+    widened = group(ranges=frozenset({AdmittedRange("0.0.0.0/0")}))
     found = plan(endpoint("database"), endpoint("webserver"), widened)
     assert (found.actions, causes(found)) == ((), ["GroupWidened"])
+
+
+# --------------------------------------------------------------------------- a participant's group that cannot be named
+SUBNETS = (
+    Subnet("subnet-a", VPC, HUB, frozenset({"10.0.0.0/24"})),
+    Subnet("subnet-b", VPC, HUB, frozenset({"10.0.1.0/24"})),
+)
+BLOCKS = frozenset({AdmittedRange("10.0.0.0/24", ours=True), AdmittedRange("10.0.1.0/24", ours=True)})
+BY_RANGE = group(admissions=frozenset(), ranges=BLOCKS)
+
+
+def test_the_subnets_are_planned_for_in_place_of_groups_of_another_account() -> None:
+    assert only(plan(subnets=SUBNETS), Admit).instead == BLOCKS
+    policy = Policy(admit="service-ports")
+    ranges = only(plan(subnets=SUBNETS, policy=policy), Admit).instead
+    assert {(one.source, one.protocol, one.from_port, one.to_port) for one in ranges} == {
+        (block, "tcp", port, port) for block in ("10.0.0.0/24", "10.0.1.0/24") for port in (443, 5432)
+    }
+
+
+def test_in_one_account_there_is_nothing_instead_of_a_group() -> None:
+    observed = Observed(environment(), replace(site(), account=SPOKE), VPC, subnets=SUBNETS)
+    assert only(plan_environment(observed, Policy(), OWNER), Admit).instead == frozenset()
+
+
+def test_subnets_that_are_admitted_stay_and_the_plan_says_so() -> None:
+    found = plan(endpoint("database"), endpoint("webserver"), BY_RANGE, subnets=SUBNETS)
+    assert (found.actions, found.findings, found.ready) == ((), (), True)
+    (note,) = found.as_detail()["notes"]
+    assert "10.0.0.0/24, 10.0.1.0/24" in note
+    assert SPOKE in note
+
+
+def test_subnets_stay_admitted_when_the_groups_are_named_as_well() -> None:
+    found = plan(endpoint("database"), endpoint("webserver"), group(ranges=BLOCKS), subnets=SUBNETS)
+    assert (found.actions, found.findings, found.notes) == ((), (), ())
+
+
+def test_some_of_the_subnets_are_not_enough() -> None:
+    some = group(admissions=frozenset(), ranges=frozenset({AdmittedRange("10.0.0.0/24")}))
+    assert kinds(plan(endpoint("database"), endpoint("webserver"), some, subnets=SUBNETS)) == ["Admit"]
+
+
+def test_ranges_of_an_earlier_policy_are_revoked_if_they_are_ours() -> None:
+    policy = Policy(admit="service-ports")
+    admit, revoke = plan(endpoint("database"), endpoint("webserver"), BY_RANGE, subnets=SUBNETS, policy=policy).actions
+    assert isinstance(admit, Admit)
+    assert revoke == Revoke("the group admits more than the environment's groups", GROUP, frozenset(), BLOCKS)
+    theirs = replace(
+        BY_RANGE, ranges=frozenset({AdmittedRange("10.0.0.0/24"), AdmittedRange("10.9.0.0/24", ours=True)})
+    )
+    found = plan(endpoint("database"), endpoint("webserver"), theirs, subnets=SUBNETS, policy=policy)
+    assert only(found, Revoke).ranges == {AdmittedRange("10.9.0.0/24")}
+    assert causes(found) == ["GroupWidened"]
 
 
 # -------------------------------------------------------------------------------------------------------- nothing to do
