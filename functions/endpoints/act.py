@@ -239,6 +239,8 @@ def _create_endpoint(action: CreateEndpoint, network: Network, group_id: str) ->
     }
     if action.private_dns is not None:
         request["PrivateDnsEnabled"] = action.private_dns
+    if action.address_type is not None:
+        request["IpAddressType"] = action.address_type
     seed = [sorted(request.items()), sorted(action.tags.items()), int(time.time() // 3600)]
     dead: list[str] = []
     for _ in range(TOKENS):

@@ -59,7 +59,7 @@ class Revoke:
 @dataclass(frozen=True, slots=True)
 class CreateEndpoint:
     """Make an interface endpoint; ``private_dns`` None leaves it to AWS, as AWS's own procedure does for MWAA's
-    services.
+    services, and so does ``address_type`` None: IPv4.
     """
 
     reason: str
@@ -70,6 +70,7 @@ class CreateEndpoint:
     group_id: str
     private_dns: bool | None
     tags: Mapping[str, str]
+    address_type: Literal["ipv6", "dualstack"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

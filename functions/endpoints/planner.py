@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from endpoints.admissions import ranges_instead, wanted_admissions
+from endpoints.families import with_address_type
 from endpoints.foreign import what_is_wrong
 from endpoints.ownership import PURPOSE, QUEUE, Owner
 from endpoints.plan import (
@@ -55,7 +56,8 @@ class Observed:
     """All that a plan is made of.
 
     ``ways_out`` are those of the environment's subnets that have a route out, or None if nobody looked; ``vpc_id`` is
-    theirs. ``subnets`` are the environment's.
+    theirs. ``subnets`` are the environment's; ``dual_stack`` are its services that accept IPv4 and IPv6, as far as that
+    matters.
     """
 
     environment: Environment
@@ -63,6 +65,7 @@ class Observed:
     vpc_id: str
     ways_out: frozenset[str] | None = None
     subnets: tuple[Subnet, ...] = ()
+    dual_stack: frozenset[str] = frozenset()
 
 
 def idle_reason(environment: Environment) -> str | None:
@@ -106,7 +109,7 @@ def plan_environment(observed: Observed, policy: Policy, owner: Owner) -> Plan:
         environment=observed.environment.ref,
         account=observed.site.account,
         reason=draft.reason(ready=ready, late_webserver=late_webserver),
-        actions=tuple(draft.actions),
+        actions=tuple(with_address_type(item, observed.subnets, observed.dual_stack) for item in draft.actions),
         findings=tuple(draft.findings),
         wait=not ready and not draft.findings,
         waits_for="WebserverServiceMissing" if late_webserver else MWAA_WAITS if serving else "EndpointNotAvailable",

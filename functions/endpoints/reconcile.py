@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from endpoints.act import carry_out
+from endpoints.families import BOTH, only
 from endpoints.ownership import ENVIRONMENT, STACK, Owner
 from endpoints.plan import Finding, Plan
 from endpoints.planner import WAITING, Observed, idle_reason, plan_environment
@@ -127,10 +128,12 @@ class Reconciler:
         network = ObservedNetwork(self.roles, subnet.owner, environment.ref.region)
         # A group of ours is the last to go, so it shows the way to other VPCs; what has lost its group, the sweep sees.
         site = self._site(environment.ref, subnet.owner, None if subnet.owner in leftovers else subnet.vpc_id)
+        services = {environment.database_service, environment.webserver_service}
+        missing = {service for service in services if service} - {one.service for one in site.endpoints if one.counts}
+        dual_stack = network.dual_stack_services(missing) if missing and only(subnets, BOTH) else frozenset[str]()
         if environment.status not in WAITING:
             # It runs or is being changed, so its queue and whatever endpoints it has do their work.
-            return Observed(environment, site, subnet.vpc_id, subnets=subnets)
-        services = {environment.database_service, environment.webserver_service}
+            return Observed(environment, site, subnet.vpc_id, subnets=subnets, dual_stack=dual_stack)
         used = {
             group_id
             for endpoint in site.endpoints
@@ -142,7 +145,7 @@ class Reconciler:
         ways_out = None
         if not any(captures_sqs(endpoint, subnet.vpc_id) for endpoint in site.endpoints):
             ways_out = frozenset(network.subnets_with_a_way_out(environment.subnet_ids, subnet.vpc_id))
-        return Observed(environment, site, subnet.vpc_id, ways_out, subnets)
+        return Observed(environment, site, subnet.vpc_id, ways_out, subnets, dual_stack)
 
     def _left_behind(
         self, environment: Environment, owner_account: str | None, leftovers: tuple[str, ...]

@@ -20,6 +20,11 @@ class Subnet:
     owner: str
     blocks: frozenset[str] = frozenset()
 
+    @property
+    def families(self) -> frozenset[str]:
+        """``ipv4``, ``ipv6``, or both in a dual-stack subnet."""
+        return frozenset("ipv6" if ":" in block else "ipv4" for block in self.blocks)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Admission:

@@ -45,6 +45,7 @@ class Ec2:
             "DescribeVpcs": network.describe_vpcs,
             "DescribeSubnets": network.describe_subnets,
             "DescribeRouteTables": network.describe_route_tables,
+            "DescribeVpcEndpointServices": self.services.describe,
             "CreateVpcEndpoint": endpoints.create,
             "DescribeVpcEndpoints": endpoints.describe,
             "ModifyVpcEndpoint": endpoints.modify,

@@ -36,6 +36,7 @@ class Endpoint:
     interfaces: dict[str, str] = field(default_factory=dict)  # subnet -> network interface
     gone_at: float | None = None
     requester_managed: bool = False
+    address_type: str = "ipv4"  # or "ipv6", "dualstack"
 
     def state(self, now: float) -> str:
         """The state in the API's own spelling; ``deleted`` means that Describe no longer shows it."""
@@ -57,7 +58,7 @@ class Endpoint:
             "RouteTableIds": self.route_tables,
             "SubnetIds": self.subnets,
             "Groups": [{"GroupId": g, "GroupName": group_name(g)} for g in self.groups],
-            "IpAddressType": "ipv4",
+            "IpAddressType": self.address_type,
             "PrivateDnsEnabled": self.private_dns,
             "RequesterManaged": self.requester_managed,
             "NetworkInterfaceIds": list(self.interfaces.values()),

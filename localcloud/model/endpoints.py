@@ -17,7 +17,7 @@ from localcloud.model.describe import Fields, apply_filters, check_tags, page, t
 from localcloud.model.endpoint import FULL_ACCESS, Endpoint, settles_in
 from localcloud.model.errors import AwsError
 from localcloud.model.groups import SecurityGroups, Setting
-from localcloud.model.network import Network, Record
+from localcloud.model.network import Network, Record, address_families
 from localcloud.model.services import EndpointServices, Service
 
 
@@ -123,6 +123,9 @@ class VpcEndpoints:
         kind = params.get("VpcEndpointType") or "Gateway"
         subnets = list(dict.fromkeys(params.get("SubnetIds", [])))
         self._check_subnets(caller, vpc_id, subnets)
+        address_type = params.get("IpAddressType") or "ipv4"
+        if kind == "Interface":
+            self._check_address_type(caller, address_type, subnets)
         groups = list(dict.fromkeys(params.get("SecurityGroupIds", [])))
         if kind == "Interface" and not groups:
             groups = [g.group_id for g in self._groups.visible(caller) if (g.vpc_id, g.name) == (vpc_id, "default")]
@@ -137,7 +140,7 @@ class VpcEndpoints:
         return self.add(
             caller, service, vpc_id, subnets, groups,
             kind=kind, private_dns=private_dns, tags=tags, policy=_policy(params),
-            route_tables=params.get("RouteTableIds", []),
+            route_tables=params.get("RouteTableIds", []), address_type=address_type,
         )  # fmt: skip
 
     def add(
@@ -154,6 +157,7 @@ class VpcEndpoints:
         policy: str = FULL_ACCESS,
         route_tables: Iterable[str] = (),
         requester_managed: bool = False,
+        address_type: str = "ipv4",
     ) -> Endpoint:
         """An endpoint without checks (those an AWS service makes for itself in a customer's VPC)."""
         now = self._now()
@@ -168,6 +172,7 @@ class VpcEndpoints:
             now + self._setting("vpce.pending_seconds") if kind == "Interface" else now,
             outcome, subnets, groups, list(route_tables), private_dns, service.private_dns, policy, tags or {},
             {subnet: self._ids.new("eni-") for subnet in subnets}, requester_managed=requester_managed,
+            address_type=address_type,
         )  # fmt: skip
         self._endpoints[endpoint.endpoint_id] = endpoint
         self._by_service[service.name].append(endpoint)
@@ -187,6 +192,21 @@ class VpcEndpoints:
                     f"Found another VPC endpoint subnet in the availability zone of {subnet_id}",
                 )
             zones.add(subnet["AvailabilityZone"])
+
+    def _check_address_type(self, caller: Caller, address_type: str, subnets: list[str]) -> None:
+        """``ipv4`` needs IPv4 ranges in all subnets, ``ipv6`` subnets with IPv6 only, ``dualstack`` both in all; the
+        service must accept it (https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html).
+        The code of the refusal is not documented.
+        """
+        wanted = {"ipv4": {"ipv4"}, "ipv6": {"ipv6"}, "dualstack": {"ipv4", "ipv6"}}.get(address_type)
+        if wanted is None or not wanted <= set(self._setting("vpce.address_types")):
+            raise AwsError("InvalidParameter", f"The service does not support the IP address type {address_type}.")
+        for subnet_id in subnets:
+            families = address_families(self._network.subnet(caller, subnet_id) or {})
+            if not wanted <= families or (address_type == "ipv6" and families != wanted):
+                raise AwsError(
+                    "InvalidParameter", f"The subnet {subnet_id} does not support the IP address type {address_type}."
+                )
 
     def _check_groups(self, caller: Caller, vpc_id: str, groups: list[str]) -> None:
         """Groups of the caller's own in the endpoint's VPC: an owner cannot attach a participant's (VPC sharing)."""
@@ -236,6 +256,8 @@ class VpcEndpoints:
             endpoint.groups, params.get("AddSecurityGroupIds", []), params.get("RemoveSecurityGroupIds", [])
         )
         self._check_subnets(caller, endpoint.vpc_id, subnets)
+        if endpoint.kind == "Interface":
+            self._check_address_type(caller, endpoint.address_type, subnets)
         self._check_groups(caller, endpoint.vpc_id, groups)
         if endpoint.kind == "Interface" and endpoint.groups and not groups:
             raise AwsError("InvalidParameter", "An interface endpoint needs at least one security group.")

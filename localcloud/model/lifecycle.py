@@ -13,7 +13,7 @@ from localcloud.model.caller import Caller
 from localcloud.model.ec2 import Ec2
 from localcloud.model.endpoint import Endpoint
 from localcloud.model.environment import DATABASE_PORT, WEBSERVER_PORT, Environment
-from localcloud.model.network import Record
+from localcloud.model.network import Record, address_blocks
 
 _HELD_SECONDS = 30.0  # how long delivery "reorder" keeps an event back when no later one comes
 
@@ -201,7 +201,8 @@ class LifeCycle:
         groups = [g for g in map(self.ec2.groups.get, endpoint.groups) if g is not None]
         rules = [r for g in groups for r in g.rules if not r.egress and r.allows(port)]
         subnets = [self.ec2.network.subnet(environment.caller, s) for s in environment.subnets]
-        if all(any(rule.covers(s["CidrBlock"]) for rule in rules) for s in subnets if s):
+        blocks = [block for s in subnets if s for block in address_blocks(s)]
+        if all(any(rule.covers(block) for rule in rules) for block in blocks):
             return True
         named = {r.source for r in rules if r.kind == "group" and r.user == environment.caller.account}
         if self.ec2.setting("mwaa.admission") == "any":

@@ -127,6 +127,17 @@ def _tags(record: Record) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in record["Tags"]}
 
 
+def address_blocks(subnet: Record) -> list[str]:
+    """The subnet's ranges; an IPv6-only one has none of IPv4."""
+    ipv6 = [block["Ipv6CidrBlock"] for block in subnet.get("Ipv6CidrBlockAssociationSet") or []]
+    return [*([subnet["CidrBlock"]] if subnet.get("CidrBlock") else []), *ipv6]
+
+
+def address_families(subnet: Record) -> set[str]:
+    """``ipv4``, ``ipv6`` or both."""
+    return {"ipv6" if ":" in block else "ipv4" for block in address_blocks(subnet)}
+
+
 def _cidr_blocks(vpc: Record) -> list[Record]:
     association = {"AssociationId": vpc["VpcId"].replace("vpc-", "vpc-cidr-assoc-"), "CidrBlock": vpc["CidrBlock"]}
     return [{**association, "CidrBlockState": {"State": "associated"}}]
@@ -143,7 +154,7 @@ _SUBNET_FILTERS: Fields = {
     "subnet-id": lambda s: [s["SubnetId"]],
     "owner-id": lambda s: [s["OwnerId"]],
     "availability-zone": lambda s: [s["AvailabilityZone"]],
-    "cidr-block": lambda s: [s["CidrBlock"]],
+    "cidr-block": lambda s: [s["CidrBlock"]] if s.get("CidrBlock") else [],
     "state": lambda s: [s.get("State", "available")],
 }
 _VPC_FILTERS: Fields = {

@@ -43,25 +43,29 @@ class PlainNetwork:
         self.on_vpc(record, region)
         return vpc_id
 
-    def private_subnets(self, vpc_id: str, zones: str = "ab") -> list[str]:
+    def private_subnets(self, vpc_id: str, zones: str = "ab", addresses: str = "ipv4") -> list[str]:
         """One subnet in each zone (``"ab"``: the Region's a and b), routed by the main table; their ids."""
-        return [self.subnet(vpc_id, zone) for zone in zones]
+        return [self.subnet(vpc_id, zone, addresses) for zone in zones]
 
-    def subnet(self, vpc_id: str, zone: str) -> str:
-        """A subnet with the VPC's next free /24; its id."""
+    def subnet(self, vpc_id: str, zone: str, addresses: str = "ipv4") -> str:
+        """A subnet with the VPC's next free /24, /64, or both (``ipv4``, ``ipv6``, ``dualstack``); its id."""
         region, vpc = self._find(vpc_id)
         subnet_id = self._ids.new("subnet-")
         number = sum(s["VpcId"] == vpc_id for s in self._subnets[region].values())
         first, second, *_ = vpc["CidrBlock"].split(".")
-        self._subnets[region][subnet_id] = {
+        ipv6 = {"Ipv6CidrBlock": f"2001:db8:0:{number}::/64", "Ipv6CidrBlockState": {"State": "associated"}}
+        record = {
             "SubnetId": subnet_id,
             "VpcId": vpc_id,
             "OwnerId": vpc["OwnerId"],
             "AvailabilityZone": region + zone,
-            "CidrBlock": f"{first}.{second}.{number}.0/24",
+            **({} if addresses == "ipv6" else {"CidrBlock": f"{first}.{second}.{number}.0/24"}),
+            "Ipv6CidrBlockAssociationSet": [] if addresses == "ipv4" else [ipv6],
+            "Ipv6Native": addresses == "ipv6",
             "State": "available",
             "SubnetArn": f"arn:aws:ec2:{region}:{vpc['OwnerId']}:subnet/{subnet_id}",
         }
+        self._subnets[region][subnet_id] = record
         return subnet_id
 
     def route_out(self, vpc_id: str, through: str = "nat", subnets: list[str] | None = None) -> str:

@@ -41,10 +41,15 @@ class Rule:
         return self.from_port <= port <= self.to_port
 
     def covers(self, cidr: str) -> bool:
-        """Is this an IPv4 source that contains the range?"""
-        if self.kind != "cidr4":
+        """Is this an address range that contains the other?"""
+        if self.kind not in ("cidr4", "cidr6"):
             return False
-        return ipaddress.IPv4Network(cidr).subnet_of(ipaddress.IPv4Network(self.source))
+        inner, outer = ipaddress.ip_network(cidr), ipaddress.ip_network(self.source)
+        if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+            return inner.subnet_of(outer)
+        if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+            return inner.subnet_of(outer)
+        return False
 
 
 def parse(permissions: Iterable[Mapping[str, Any]], egress: bool, account: str) -> list[Rule]:

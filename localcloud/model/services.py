@@ -1,10 +1,13 @@
 """Endpoint services: AWS's own in a Region, and those MWAA publishes for its environments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.model.caller import Caller, Ids
+from localcloud.model.describe import Fields, apply_filters, page
+from localcloud.model.errors import AwsError
+from localcloud.model.network import Record
 
 # The services an MWAA network without internet access needs (guide L7690-7699), and what Groundcrew itself calls.
 _AWS_SERVICES = frozenset(
@@ -46,6 +49,28 @@ class EndpointServices:
         host = ".".join(reversed(short.split(".")))
         return Service(name, region, f"{host}.{region}.amazonaws.com")
 
+    def describe(self, caller: Caller, params: Mapping[str, Any]) -> Record:
+        """DescribeVpcEndpointServices: what the caller's account can see."""
+        aws = [self._aws(caller.region, f"com.amazonaws.{caller.region}.{short}") for short in sorted(_AWS_SERVICES)]
+        seen = [s for s in (*aws, *self._published.values()) if s is not None and s.visible_to(caller)]
+        wanted = params.get("ServiceNames") or []
+        if missing := set(wanted) - {service.name for service in seen}:
+            raise AwsError("InvalidServiceName", f"The Vpc Endpoint Service '{min(missing)}' does not exist")
+        seen = [service for service in seen if not wanted or service.name in wanted]
+        found = apply_filters(seen, params.get("Filters", []), _FILTERS, lambda _: {})
+        items, token = page(found, params)
+        types = list(self.setting("vpce.address_types"))
+        details = [
+            {
+                "ServiceName": service.name,
+                "ServiceType": [{"ServiceType": "Interface"}],
+                "PrivateDnsName": service.private_dns,
+                "SupportedIpAddressTypes": types,
+            }
+            for service in items
+        ]
+        return {"ServiceNames": [s.name for s in items], "ServiceDetails": details, "NextToken": token}
+
     def publish(self, region: str, account: str) -> Service:
         """A service of MWAA's for one environment, visible to one account: the owner of its subnets.
 
@@ -60,3 +85,6 @@ class EndpointServices:
     def withdraw(self, name: str) -> None:
         """Delete a published service."""
         self._published.pop(name, None)
+
+
+_FILTERS: Fields = {"service-name": lambda service: [service.name], "service-type": lambda _: ["Interface"]}

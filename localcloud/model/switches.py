@@ -19,6 +19,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "vpce.mwaa_private_dns": False,
     # What an AWS service's endpoint gets when PrivateDnsEnabled is not given (botocore: "Default: true")
     "vpce.private_dns_default": True,
+    # What all endpoint services accept: "ipv4", "ipv6" or both. MWAA's are not documented.
+    "vpce.address_types": ("ipv4",),
     "vpce.token_retention_seconds": 86_400.0,  # how long a ClientToken is remembered
     # Seconds before Describe* shows what was just created (EC2 "eventual consistency" in its API developer guide)
     "ec2.describe_lag_seconds": 0.0,

@@ -60,10 +60,12 @@ class Stage:
         self.queue = Queue(self.aws, "groundcrew-endpoints", endpoints_handler, VISIBILITY_TIMEOUT, max_receives=20)
 
     # ------------------------------------------------------------------ what there is
-    def vpc(self, owner: str = HUB, *shared_with: str, way_out: bool = True) -> tuple[str, list[str]]:
-        """A VPC and its two private subnets."""
+    def vpc(
+        self, owner: str = HUB, *shared_with: str, way_out: bool = True, addresses: str = "ipv4"
+    ) -> tuple[str, list[str]]:
+        """A VPC and its two private subnets, which have these addresses (``ipv4``, ``ipv6``, ``dualstack``)."""
         vpc = self.aws.network.vpc(owner=owner)
-        subnets = self.aws.network.private_subnets(vpc)
+        subnets = self.aws.network.private_subnets(vpc, addresses=addresses)
         self.aws.share(subnets, *shared_with)
         if way_out:
             self.aws.network.route_out(vpc)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from groundcrew.aws.errors import translated
 from groundcrew.aws.session import Role, Roles
-from groundcrew.errors import AlreadyExists, NotFound, PermanentError, TransientError
+from groundcrew.errors import AccessDenied, AlreadyExists, NotFound, PermanentError, TransientError
 from groundcrew.network import Admission, AdmittedRange, SecurityGroup, Subnet, VpcEndpoint
+from groundcrew.observability import logger
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -84,6 +85,21 @@ class ObservedNetwork:
                 way_out[None if association.get("Main") else association.get("SubnetId")] = out
         return {subnet for subnet in subnet_ids if way_out.get(subnet, way_out.get(None, False))}
 
+    def dual_stack_services(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the endpoint services that accept IPv4 and IPv6.
+
+        None if the observer may not ask: a spoke stack that is older than this hub does not let it.
+        """
+        filters: list[Any] = [{"Name": "service-name", "Values": sorted(names)}]
+        try:
+            with translated(f"ec2:DescribeVpcEndpointServices {self._where}"):
+                found = self._ec2.describe_vpc_endpoint_services(Filters=filters)["ServiceDetails"]
+        except AccessDenied as error:
+            logger.warning("endpoints are made with IPv4 addresses only", error=error.what)
+            return frozenset()
+        accepted = {item["ServiceName"]: {*item.get("SupportedIpAddressTypes", ())} for item in found}
+        return frozenset(name for name, types in accepted.items() if types >= {"ipv4", "ipv6"})
+
     def policy(self, endpoint_id: str) -> str:
         """The policy document of an endpoint as it is now."""
         with translated(f"ec2:DescribeVpcEndpoints {self._where}"):
@@ -91,11 +107,15 @@ class ObservedNetwork:
         return found[0].get("PolicyDocument") or ""
 
     def cidr_blocks(self, vpc_id: str) -> list[str]:
-        """The IPv4 ranges of a VPC."""
+        """The address ranges of a VPC, of either family."""
         with translated(f"ec2:DescribeVpcs {self._where}"):
             (vpc,) = self._ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"]
         blocks = vpc.get("CidrBlockAssociationSet") or []
         states = {block["CidrBlock"]: block.get("CidrBlockState", {}).get("State", "associated") for block in blocks}
+        states |= {
+            block["Ipv6CidrBlock"]: block.get("Ipv6CidrBlockState", {}).get("State", "associated")
+            for block in vpc.get("Ipv6CidrBlockAssociationSet") or []
+        }
         return sorted({vpc["CidrBlock"], *(block for block, state in states.items() if state == "associated")})
 
 

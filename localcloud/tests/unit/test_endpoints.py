@@ -240,3 +240,50 @@ def test_tags_are_written_removed_and_limited(shared: Shared) -> None:
     reserved = [{"Key": "aws:x", "Value": ""}]
     assert refused(shared.hub.create_tags, Resources=[endpoint], Tags=reserved) == "InvalidParameterValue"
     assert refused(shared.spoke.create_tags, Resources=[endpoint], Tags=many[:1]) == "InvalidVpcEndpointId.NotFound"
+
+
+# ------------------------------------------------------------------------------------------------------------ addresses
+@pytest.mark.parametrize(
+    ("addresses", "address_type", "refusal"),
+    [
+        ("ipv4", "ipv4", ""),
+        ("ipv4", "dualstack", "InvalidParameter"),
+        ("ipv4", "ipv6", "InvalidParameter"),
+        ("dualstack", "ipv4", ""),
+        ("dualstack", "dualstack", ""),
+        ("dualstack", "ipv6", "InvalidParameter"),
+        ("ipv6", "ipv6", ""),
+        ("ipv6", "ipv4", "InvalidParameter"),
+        ("ipv6", None, "InvalidParameter"),
+        ("ipv4", "ipv5", "InvalidParameter"),
+    ],
+)
+def test_the_address_type_has_to_suit_the_subnets(
+    shared: Shared, addresses: str, address_type: str | None, refusal: str
+) -> None:
+    shared.aws.switches["vpce.address_types"] = ("ipv4", "ipv6")
+    subnet = shared.aws.network.subnet(shared.vpc, "c", addresses)
+    params = {"VpcId": shared.vpc, "ServiceName": SQS, "VpcEndpointType": "Interface", "SubnetIds": [subnet]}
+    params |= {"IpAddressType": address_type} if address_type else {}
+    if refusal:
+        assert refused(shared.hub.create_vpc_endpoint, **params) == refusal
+    else:
+        assert shared.hub.create_vpc_endpoint(**params)["VpcEndpoint"]["IpAddressType"] == address_type
+
+
+def test_the_address_type_has_to_suit_the_service_which_says_what_it_accepts(shared: Shared) -> None:
+    subnet = shared.aws.network.subnet(shared.vpc, "c", "dualstack")
+    params = {"VpcId": shared.vpc, "ServiceName": SQS, "VpcEndpointType": "Interface", "SubnetIds": [subnet]}
+    assert refused(shared.hub.create_vpc_endpoint, **params, IpAddressType="dualstack") == "InvalidParameter"
+    named = [{"Name": "service-name", "Values": [SQS]}]
+    (service,) = shared.hub.describe_vpc_endpoint_services(Filters=named)["ServiceDetails"]
+    assert service["SupportedIpAddressTypes"] == ["ipv4"]
+    assert refused(shared.hub.describe_vpc_endpoint_services, ServiceNames=["nothing"]) == "InvalidServiceName"
+
+
+def test_subnets_without_the_endpoints_addresses_cannot_be_added(shared: Shared) -> None:
+    shared.aws.switches["vpce.address_types"] = ("ipv4", "ipv6")
+    endpoint = shared.endpoint(SQS)
+    subnet = shared.aws.network.subnet(shared.vpc, "c", "ipv6")
+    asked = {"VpcEndpointId": endpoint, "AddSubnetIds": [subnet]}
+    assert refused(shared.hub.modify_vpc_endpoint, **asked) == "InvalidParameter"

@@ -45,6 +45,11 @@ REASONS = {
         for role in ("cleanup", "exports")
     },
     (
+        "groundcrew-observer",
+        "ListAndDescribe",
+        "ec2:DescribeVpcEndpointServices",
+    ): "asked for where all subnets of an environment are dual-stack; those of the scenarios have IPv4 only",
+    (
         "groundcrew-exports-verify",
         "AnnounceFacts",
         "events:PutEvents",
