@@ -13,7 +13,7 @@ from ministack.services import ec2
 
 from localcloud.cloud import Cloud
 from localcloud.hooks import ec2_resources, identity
-from localcloud.model.access import questions
+from localcloud.model.access import dependent, questions
 from localcloud.model.caller import Caller, Ids
 from localcloud.model.ec2 import Ec2
 from localcloud.model.errors import AwsError
@@ -127,7 +127,8 @@ def _kept_while_in_use(model: Ec2, name: str, stock: Callable[[Fields], Response
 
 def _authorize(model: Ec2, operation: str, who: Caller, params: Record) -> None:
     known = model.resources(who, untagged=model.untagged(operation, params))
-    for question in questions(operation, who, params, known):
+    more = dependent(operation) if model.setting("ec2.dependent_actions") else ()
+    for question in (*questions(operation, who, params, known), *more):
         if not identity.authorize(question.action, question.resource, question.context):
             raise AwsError(
                 "UnauthorizedOperation",

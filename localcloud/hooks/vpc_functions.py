@@ -46,7 +46,8 @@ def _problem(role: str, network: Data) -> str | None:
         return None
     if not subnets or not groups:
         return "SecurityGroupIds and SubnetIds must be specified together."
-    for action in INTERFACES:
+    looks = ("DescribeSubnets",) if ec2.model().setting("lambda.vpc_describes_subnets") else ()
+    for action in (*INTERFACES, *looks):
         if identity.role_may(role, SERVICE, f"ec2:{action}", "*"):
             return f"The provided execution role does not have permissions to call {action} on EC2"
     caller = ec2.caller()

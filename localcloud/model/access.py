@@ -82,6 +82,12 @@ def questions(operation: str, caller: Caller, params: Mapping[str, Any], known: 
             yield Question(action, "*")
 
 
+def dependent(operation: str) -> Iterator[Question]:
+    """What a call may depend on besides (switch ``ec2.dependent_actions``)."""
+    if operation == "CreateVpcEndpoint":
+        yield from (Question(f"ec2:Describe{what}", "*") for what in ("SecurityGroups", "Subnets", "Vpcs"))
+
+
 def named_in(params: Mapping[str, Any]) -> set[str]:
     """The existing groups and endpoints that a call is about, as far as its grant may depend on their tags."""
     single = [params[key] for key in ("GroupId", "VpcEndpointId") if params.get(key)]

@@ -28,6 +28,12 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     # call that a condition on tags decides is refused once, with UnauthorizedOperation. Not documented for tags; the
     # developer guide says of all of EC2's resources that a change may not be visible at once ("eventual consistency").
     "ec2.first_call_untagged_seconds": 0.0,
+    # Must the caller of CreateVpcEndpoint be allowed to describe what it names, too? The service authorization
+    # reference lists dependent actions; whether they are checked is not documented.
+    "ec2.dependent_actions": False,
+    # Must the role of a function in a VPC be allowed ec2:DescribeSubnets, too? AWSLambdaVPCAccessExecutionRole grants
+    # it, AWSLambdaENIManagementAccess and the developer guide's list do not.
+    "lambda.vpc_describes_subnets": False,
     # May a rule name a group of another account? "shared-vpc": if it exists and both are in one VPC; "any"; "never".
     # The VPC sharing page states it from the participant's side only.
     "sg.cross_account_reference": "shared-vpc",

@@ -86,6 +86,19 @@ def functions_have_a_role_of_their_own(template: Template) -> Violations:
     ]
 
 
+def functions_in_a_vpc_may_look_at_subnets(template: Template) -> Violations:
+    """AWS's broader policy for such functions lets them, and AWSLambdaENIManagementAccess does not.
+
+    https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaVPCAccessExecutionRole.html
+    """
+    allowed = {name for name, one in granted(template) if "ec2:DescribeSubnets" in listed(one.get("Action"))}
+    return [
+        name
+        for name, function in template.resources(FUNCTION).items()
+        if function.get("VpcConfig") and not refers_to(function.get("Role")) & allowed
+    ]
+
+
 def functions_log_to_a_group_that_forgets(template: Template) -> Violations:
     groups = {name for name, group in template.resources("AWS::Logs::LogGroup").items() if group.get("RetentionInDays")}
     return [
@@ -171,6 +184,7 @@ RULES: list[Rule] = [
     actions_are_named,
     any_resource_only_where_iam_knows_none,
     functions_have_a_role_of_their_own,
+    functions_in_a_vpc_may_look_at_subnets,
     functions_log_to_a_group_that_forgets,
     functions_lose_no_event,
     deliveries_have_a_dead_letter_queue,

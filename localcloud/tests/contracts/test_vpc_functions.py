@@ -31,6 +31,16 @@ def test_the_role_must_be_allowed_to_make_network_interfaces(cloud: LocalCloud, 
     assert not invoke(cloud, name)[1]
 
 
+def test_looking_at_subnets_is_a_switch(cloud: LocalCloud, network: Network) -> None:
+    cloud.control.switch(**{"lambda.vpc_describes_subnets": True})
+    try:
+        with pytest.raises(ClientError, match="does not have permissions to call DescribeSubnets on EC2"):
+            function(cloud, INTERFACES, VpcConfig=place(network))
+        function(cloud, INTERFACES, allow("ec2:DescribeSubnets"), VpcConfig=place(network))
+    finally:
+        cloud.control.switch(**{"lambda.vpc_describes_subnets": False})
+
+
 @pytest.mark.parametrize("policy", MANAGED)
 def test_aws_managed_policies_allow_it(cloud: LocalCloud, network: Network, policy: str) -> None:
     role, name = cloud.role(LOGS), unique("function")

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.model.access import Question, questions
+from localcloud.model.access import Question, dependent, questions
 from localcloud.model.caller import Caller
 from localcloud.tests.unit.conftest import HUB, REGION, SPOKE, Shared, refused
 
@@ -109,6 +109,12 @@ def test_describing_is_about_everything(shared: Shared) -> None:
     assert asked(shared, "DescribeVpcEndpoints", VpcEndpointIds=["vpce-0"]) == [
         Question("ec2:DescribeVpcEndpoints", "*")
     ]
+
+
+def test_making_an_endpoint_may_depend_on_looking_at_what_it_names() -> None:
+    found = [question.action for question in dependent("CreateVpcEndpoint")]
+    assert found == ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
+    assert list(dependent("ModifyVpcEndpoint")) == []
 
 
 # ---------------------------------------------------------------------------------------------------- tags not seen yet

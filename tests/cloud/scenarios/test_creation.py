@@ -84,6 +84,13 @@ def test_a_participants_groups_cannot_be_named(groundcrew: Deployed) -> None:
     assert groundcrew.facts("Endpoints Blocked", environment) == []
 
 
+def test_making_an_endpoint_depends_on_looking_at_what_it_names(groundcrew: Deployed) -> None:
+    with groundcrew.switched(ec2_dependent_actions=True):
+        environment = groundcrew.environment()
+        groundcrew.until_right(environment)
+    assert groundcrew.facts("Endpoints Blocked", environment) == []
+
+
 def test_iam_does_not_know_the_tags_of_a_new_group_yet(groundcrew: Deployed) -> None:
     """https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html"""
     with groundcrew.switched(mwaa_event_delivery="drop", ec2_first_call_untagged_seconds=60.0):

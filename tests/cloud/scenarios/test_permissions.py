@@ -44,6 +44,24 @@ REASONS = {
         "hides its message; no scenario makes one"
         for role in ("cleanup", "exports")
     },
+    **{
+        (
+            f"groundcrew-{role}",
+            "LookAtSubnets",
+            "ec2:DescribeSubnets",
+        ): "AWS's broader managed policy for functions in a VPC has it; the local cloud's Lambda asks for it "
+        "if it is told to"
+        for role in ("cleanup-step", "exports-step", "runs", "runs-follow")
+    },
+    **{
+        (
+            "groundcrew-network",
+            "LookAtWhatItNames",
+            f"ec2:Describe{what}",
+        ): "the service authorization reference lists it under CreateVpcEndpoint; the local cloud's EC2 asks for it "
+        "if it is told to"
+        for what in ("SecurityGroups", "Subnets", "Vpcs")
+    },
     (
         "groundcrew-observer",
         "ListAndDescribe",

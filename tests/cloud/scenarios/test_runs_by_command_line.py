@@ -139,7 +139,7 @@ def test_a_private_web_server(groundcrew: Deployed, fleet: Fleet) -> None:
         "VpcSubnetIds": ",".join(groundcrew.shared.subnet_ids),
         "VpcSecurityGroupIds": groups["SecurityGroups"][0]["GroupId"],
     }
-    with hub_with(groundcrew, **places):
+    with groundcrew.switched(lambda_vpc_describes_subnets=True), hub_with(groundcrew, **places):
         request_id = fleet.ask_of(private, wait=True)
         fleet.until_told("DAG Run Finished", request_id)
         with groundcrew.without(AIRFLOW, SPOKE, "airflow:InvokeRestApi"):
