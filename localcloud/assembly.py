@@ -55,7 +55,7 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     transformers.install(cloud)
     authority = Authority(scratch / "tls")
     server = WebServer(cloud, authority)
-    runtime = functions.install(interpreter, scratch / "layers", endpoint, authority.certificate)
+    runtime = functions.install(cloud, interpreter, scratch / "layers", endpoint, authority.certificate)
     vpc_calls.install(cloud)
     invocations.install(cloud)
     cloudwatch.install(cloud)

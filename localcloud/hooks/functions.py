@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,21 @@ from ministack.core.responses import error_response_json, get_region
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
+from localcloud.cloud import Cloud
+from localcloud.model.switches import switch
+
+VARIABLES_BYTES = 4096
 CUSTOM_RUNTIME = "provided.al2023"  # ministack serves the Lambda Runtime API to these only
 BOOTSTRAP = '#!/bin/sh\nexec "$LOCALCLOUD_PYTHON" -s -P -m awslambdaric "$_HANDLER"\n'
 
 
-def install(interpreter: Path, layers: Path, endpoint: str, authority: Path) -> str:
+def install(cloud: Cloud, interpreter: Path, layers: Path, endpoint: str, authority: Path) -> str:
     """Run python functions with ``interpreter``; returns the one runtime it can serve, e.g. "python3.11".
 
     ``layers`` is a folder for unpacked layers, ``endpoint`` where functions find AWS, ``authority`` the certificate
     that they trust.
     """
-    environments = _Environments(interpreter, layers, endpoint, authority)
+    environments = _Environments(cloud.switches, interpreter, layers, endpoint, authority)
     lambda_svc._provided_runtime_code_dir = _with_bootstrap(lambda_svc._provided_runtime_code_dir)
     lambda_svc._provided_worker_env = environments.variables
     lambda_svc._execute_function_dispatch = _as_custom_runtime(lambda_svc._execute_function_dispatch)
@@ -43,7 +48,10 @@ def install(interpreter: Path, layers: Path, endpoint: str, authority: Path) -> 
 
 
 class _Environments:
-    def __init__(self, interpreter: Path, layers: Path, endpoint: str, authority: Path) -> None:
+    def __init__(
+        self, switches: Mapping[str, Any], interpreter: Path, layers: Path, endpoint: str, authority: Path
+    ) -> None:
+        self.switches = switches
         self.interpreter = interpreter
         self.layers = layers
         self.endpoint = endpoint
@@ -90,30 +98,47 @@ class _Environments:
 
     def only_served(self, stock: Any) -> Any:
         def create(data: dict[str, Any]) -> Any:
-            problem = self._problem(data.get("Runtime"))
+            problem = self._problem(data)
             return error_response_json("InvalidParameterValueException", problem, 400) if problem else stock(data)
 
         return create
 
     def only_served_update(self, stock: Any) -> Any:
         def update(name: str, data: dict[str, Any]) -> Any:
-            problem = self._problem(data.get("Runtime"))
+            problem = self._problem(data)
             return error_response_json("InvalidParameterValueException", problem, 400) if problem else stock(name, data)
 
         return update
 
     def only_served_resource(self, stock: Any) -> Any:
         def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-            if problem := self._problem(properties.get("Runtime")):
+            if problem := self._problem(properties):
                 raise ValueError(f"Resource handler returned message: {problem}")
             return stock(logical_id, properties, stack)
 
         return create
 
-    def _problem(self, runtime: str | None) -> str | None:
-        """Compiled wheels and syntax fit one interpreter, so another Runtime would run something else than it says."""
+    def _problem(self, function: Mapping[str, Any]) -> str | None:
+        """Why a function cannot be created, or changed so.
+
+        Compiled wheels and syntax fit one interpreter, so another Runtime would run something else than it says.
+        https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html for the rest.
+        """
+        runtime = function.get("Runtime")
         if runtime and runtime.startswith("python") and runtime != self.runtime:
             return f"Only {self.runtime} functions run here, not {runtime}: deploy with Runtime={self.runtime}"
+        most = switch(self.switches, "quota.lambda_memory_mb")
+        if int(function.get("MemorySize") or 0) > most:
+            return (
+                "1 validation error detected: Value at 'memorySize' failed to satisfy constraint: "
+                f"Member must have value less than or equal to {most}"
+            )
+        variables = (function.get("Environment") or {}).get("Variables") or {}
+        if sum(len(f"{name}{value}".encode()) for name, value in variables.items()) > VARIABLES_BYTES:
+            return (
+                "Lambda was unable to configure your environment variables because the environment variables you have "
+                "provided exceeded the 4KB limit."
+            )
         return None
 
     def _unpacked(self, attachments: list[Any]) -> Path:

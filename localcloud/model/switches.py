@@ -39,6 +39,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "sg.cross_account_reference": "shared-vpc",
     # --- quotas (VPC user guide, "Amazon VPC quotas")
     "quota.interface_endpoints_per_vpc": 50,
+    # Megabytes of a function: 3,008 in a new account, 10,240 once AWS has raised it (Lambda quotas)
+    "quota.lambda_memory_mb": 3008,
     "quota.security_groups_per_region": 2500,
     "quota.rules_per_security_group": 60,  # per direction
     "quota.security_groups_per_interface": 5,

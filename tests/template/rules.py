@@ -134,6 +134,29 @@ def deliveries_have_a_dead_letter_queue(template: Template) -> Violations:
     return [name for name, delivery in deliveries.items() if not refers_to(delivery.get("DeadLetterConfig"))]
 
 
+MOST_MEMORY = 3008
+"""Megabytes that a function may have in a new account.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
+
+def functions_fit_a_new_account(template: Template) -> Violations:
+    return [
+        f"{name}: {function['MemorySize']} MB"
+        for name, function in template.resources(FUNCTION).items()
+        if function.get("MemorySize", 0) > MOST_MEMORY
+    ]
+
+
+def what_is_retained_is_not_left_by_a_first_deployment_that_fails(template: Template) -> Violations:
+    """The next one would find its name taken, or leave another one each time.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+    """
+    return [name for name, one in template.body["Resources"].items() if one.get("DeletionPolicy") == "Retain"]
+
+
 def queues_are_encrypted(template: Template) -> Violations:
     return [
         name
@@ -187,7 +210,9 @@ RULES: list[Rule] = [
     functions_in_a_vpc_may_look_at_subnets,
     functions_log_to_a_group_that_forgets,
     functions_lose_no_event,
+    functions_fit_a_new_account,
     deliveries_have_a_dead_letter_queue,
+    what_is_retained_is_not_left_by_a_first_deployment_that_fails,
     queues_are_encrypted,
     queues_redrive,
     dead_letter_queues_raise_an_alarm,

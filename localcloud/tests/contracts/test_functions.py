@@ -98,6 +98,27 @@ def test_the_runtime_must_be_the_one_that_is_here(cloud: LocalCloud) -> None:
         function(cloud, Runtime="python3.9")
 
 
+def test_a_new_account_has_less_memory_for_functions(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+    with pytest.raises(ClientError, match="less than or equal to 3008"):
+        function(cloud, MemorySize=3009)
+    name = function(cloud, MemorySize=3008)
+    with pytest.raises(ClientError, match="less than or equal to 3008"):
+        cloud.client("lambda").update_function_configuration(FunctionName=name, MemorySize=3009)
+    cloud.control.switch(**{"quota.lambda_memory_mb": 10_240})
+    try:
+        function(cloud, MemorySize=3540)
+    finally:
+        cloud.control.switch(**{"quota.lambda_memory_mb": 3008})
+
+
+def test_environment_variables_have_four_kilobytes(cloud: LocalCloud) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+    function(cloud, Environment={"Variables": {"NAME": "x" * 4092}})
+    with pytest.raises(ClientError, match="4KB limit"):
+        function(cloud, Environment={"Variables": {"NAME": "é" * 2047}})
+
+
 def test_an_error_has_its_own_type(cloud: LocalCloud, plain: str) -> None:
     answer, failed = invoke(cloud, plain, fail=True)
     assert failed
