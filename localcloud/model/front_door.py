@@ -194,7 +194,7 @@ class FrontDoor:
         return self._tokens.get(text) if scheme == "Bearer" else None
 
     def cli(self, token: Token | None, command: str, seconds: float = 0.0) -> CliAnswer:
-        """HTTP status and body for a command that takes so long; 200 whether it succeeds or not."""
+        """HTTP status and body for a command that takes so long; what a failed one has, a switch says."""
         allowed = self._setting("cli_token_uses")
         if token is None or self.token_clock() > token.until or (allowed and token.uses >= allowed):
             return 403, b'{"message": "Forbidden"}'
@@ -206,14 +206,15 @@ class FrontDoor:
             self._busy[key] += 1
         try:
             time.sleep(seconds)
-            _code, stdout, stderr = self.airflow(token.environment).cli(command)
+            code, stdout, stderr = self.airflow(token.environment).cli(command)
         except OSError:
             return 502, b"Bad Gateway"
         finally:
             with self._lock:
                 self._busy[key] -= 1
         texts = {"stdout": stdout, "stderr": stderr}
-        return 200, json.dumps({name: base64.b64encode(text).decode() for name, text in texts.items()}).encode()
+        status = 200 if code == 0 else self._setting("cli_failed_status")
+        return status, json.dumps({name: base64.b64encode(text).decode() for name, text in texts.items()}).encode()
 
     def _setting(self, name: str) -> Any:
         return self.mwaa.ec2.setting(f"mwaa.{name}")

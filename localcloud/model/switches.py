@@ -96,6 +96,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     # CLI tokens live 60 seconds: guide L4120. How often one can be used (0: as long as it lives) is not documented.
     "mwaa.cli_token_seconds": 60.0,
     "mwaa.cli_token_uses": 0,
+    # HTTP status of a command that failed; the body with what it printed is the same. The guide says 200 even then;
+    # 400 and 500 were seen for commands that failed or are not supported: amazon-mwaa-docker-images#148.
+    "mwaa.cli_failed_status": 200,  # or 400, 500
     # Commands an environment runs at once; one more gets 503. Guide L4124 asks for one at a time, L15462 allows
     # "generally" four.
     "mwaa.cli_at_once": 1,

@@ -181,6 +181,9 @@ def _failed(output: cli.Output, doing: str, conf: Mapping[str, Any] | None = Non
     what = f"{doing} failed: {quoted(last[0], conf)}"
     if any(word in output.stderr for word in UNKNOWN):
         return PermanentError(what, cause="UnknownDag", remedy="Look whether the DAG was removed a moment ago.")
+    if output.status != 200:
+        remedy = "Read Airflow's words; check that MWAA supports this command for the environment's version of Airflow."
+        return PermanentError(what, cause="CommandRefused", remedy=remedy)
     return TransientError(what, cause="CommandFailed")
 
 

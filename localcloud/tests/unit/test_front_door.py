@@ -215,6 +215,15 @@ def test_a_command_and_its_answer(site: Site) -> None:
     assert "DagRunAlreadyExists" in base64.b64decode(answer["stderr"]).decode()
 
 
+@pytest.mark.parametrize("failed", [400, 500])
+def test_a_command_that_fails_may_have_another_status(site: Site, failed: int) -> None:
+    site.aws.switches["mwaa.cli_failed_status"] = failed
+    assert site.post("dags trigger load -r c -o json")[0] == 200
+    status, body = site.post("dags trigger load -r c -o json")
+    assert status == failed
+    assert "DagRunAlreadyExists" in base64.b64decode(json.loads(body)["stderr"]).decode()
+
+
 def test_tokens_live_a_minute_and_open_one_environment(shared: Shared, site: Site) -> None:
     token, other = site.token(), made(shared, name="other")
     assert site.post("dags list", token)[0] == 200

@@ -71,6 +71,23 @@ def test_the_role_may_not_use_the_rest_api(groundcrew: Deployed, fleet: Fleet, e
     assert run["conf"] == conf
 
 
+@pytest.mark.parametrize("failed", [400, 500])
+def test_a_failed_command_is_understood_whatever_its_status(
+    groundcrew: Deployed, fleet: Fleet, environment: Environment, failed: int
+) -> None:
+    """`dags trigger` fails for a logical date that has a run: its words say so."""
+    broken, date = complaints(groundcrew, "CliBroken"), "2026-11-20T06:00:00+00:00"
+    first = fleet.ask_of(environment, logical_date=date)
+    fleet.until_told("DAG Run Started", first)
+    with (
+        groundcrew.without(AIRFLOW, environment.account, "airflow:InvokeRestApi"),
+        groundcrew.switched(mwaa_cli_failed_status=failed),
+    ):
+        second = fleet.ask_of(environment, logical_date=date)
+        assert fleet.until_told("DAG Run Rejected", second)["cause"] == "LogicalDateTaken"
+    assert complaints(groundcrew, "CliBroken") == broken
+
+
 @pytest.mark.parametrize(("limit", "expected"), [(64, "cli"), (0, "rest")])
 def test_a_path_that_is_too_long(
     groundcrew: Deployed, fleet: Fleet, environment: Environment, limit: int, expected: str

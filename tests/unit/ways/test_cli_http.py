@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -71,6 +71,54 @@ def test_a_web_server_that_refuses(hub: Hub, status: int) -> None:
 def test_an_answer_that_is_none(hub: Hub, body: bytes) -> None:
     assert first_answer(hub, 200, body)["cause"] == "NoAnswer"
     assert (len(hub.messages), list(locks(hub))) == (1, [LOCK])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 502, 503])
+def test_output_is_read_whatever_the_status(hub: Hub, status: int) -> None:
+    said = b"airflow command error: invalid choice: 'list-runs' " + b"x" * 100_000
+    line = first_answer(hub, status, streams(stdout=b"", stderr=said))
+    assert line["cause"] == "CommandRefused"
+    assert "invalid choice: 'list-runs'" in line["error"]
+    assert len(line["error"]) < 500
+    assert (hub.messages, locks(hub)) == ([], {})
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_date_that_is_taken_is_told_whatever_status_the_failed_command_has(hub: Hub, status: int) -> None:
+    environment = hub.environment()
+    hub.foreign(environment, "by-hand", logical_date="2026-11-20T06:00:00+00:00")
+    hub.refuse_rest()
+    hub.stage.aws.switches["mwaa.cli_failed_status"] = status
+    assert hub.cause(hub.order(environment, logical_date=datetime(2026, 11, 20, 6, tzinfo=UTC))) == "LogicalDateTaken"
+    assert (len(hub.runs()), locks(hub)) == (1, {})
+
+
+def test_a_token_that_is_over_is_replaced_once(hub: Hub) -> None:
+    environment = hub.environment()
+    hub.refuse_rest()
+    hub.stage.aws.faults.add(Kind.DENIED, "airflow-cli:dags trigger", nth=1)
+    assert hub.outcome(hub.order(environment))["way"] == "cli"
+    assert (len(hub.runs()), locks(hub)) == (1, {})
+    sent = hub.stage.aws.calls("airflow-cli:dags trigger")
+    assert len(hub.stage.aws.calls("airflow:CreateCliToken")) == len(hub.stage.aws.calls("airflow-cli:*"))
+    assert len(sent) == 2
+
+
+def test_a_token_that_is_too_old_when_it_arrives_is_replaced(hub: Hub) -> None:
+    """The local web server takes no token older than a minute."""
+    environment = hub.environment()
+    hub.refuse_rest()
+    really, late = FrontDoor.cli, [61.0]
+
+    def slow(door: FrontDoor, *arguments: Any) -> tuple[int, bytes]:
+        if late:
+            hub.pass_time(late.pop())
+        return really(door, *arguments)
+
+    hub.put(hub.order(environment))
+    with mock.patch.object(FrontDoor, "cli", slow):
+        hub.deliver(hub.messages[0])
+    assert (hub.messages, locks(hub), len(hub.runs())) == ([], {}, 1)
 
 
 def test_output_that_is_no_text_is_read_all_the_same(hub: Hub) -> None:
