@@ -1,5 +1,5 @@
-"""S3's events on EventBridge: on the bus of the bucket's owner, with the documented detail; and the permissions of
-conditional writes.
+"""S3's events on EventBridge, on the bus of the bucket's owner; what conditional writes need; and what S3 says of an
+object that is missing.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 """
@@ -51,6 +51,28 @@ def install(cloud: Cloud) -> None:
     s3._fire_s3_event_async = fire
     iam_actions.s3_additional_checks = _with_conditions(iam_actions.s3_additional_checks)
     eventbridge._dispatch_event = _without_stock_events(eventbridge._dispatch_event)
+    s3._get_object = _hiding(s3._get_object)
+    s3._head_object = _hiding(s3._head_object)
+
+
+def _hiding(stock: Any) -> Any:
+    """A missing object is 404 to those who may list it, and 403 to others.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html ; the object's key stands in for ``s3:prefix``
+    then (https://github.com/ceph/ceph/pull/68577, made to do as AWS does).
+    """
+
+    def answer(bucket: str, key: str, *rest: Any, **more: Any) -> Any:
+        found = stock(bucket, key, *rest, **more)
+        owner = s3._bucket_owner_account(bucket)
+        if found[0] != 404 or owner is None:
+            return found
+        own = (s3._bucket_policies.get_scoped(owner, None, bucket) or "", owner)
+        if identity.authorize("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": key}, own):
+            return found
+        return s3._error("AccessDenied", "Access Denied", 403)
+
+    return answer
 
 
 def _with_conditions(stock: Any) -> Any:

@@ -98,5 +98,19 @@ def test_an_execution_role_writes_where_its_account_may_and_nowhere_else(exporti
         s3.get_object(Bucket=EXPORTS, Key=f"{ours}/20261127T043000Z-0a1b2c3d/x")
 
 
+def test_publishing_sees_that_a_file_is_missing(groundcrew: Deployed) -> None:
+    """And does not take it for one that may not be read: then the remedy would be wrong."""
+    s3 = groundcrew.aws.as_role("s3", f"arn:aws:iam::{HUB}:role/groundcrew/groundcrew-exports-step-{REGION}")
+
+    def status(call: Any, key: str) -> int:
+        with pytest.raises(ClientError) as caught:
+            call(Bucket=EXPORTS, Key=key)
+        return int(caught.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+    assert status(s3.get_object, "verified/none.json") == 404
+    assert status(s3.head_object, "tables/dag_run/none.parquet") == 404
+    assert status(s3.get_object, "reports/none.json") == 403
+
+
 def _run(version: str, run_id: str) -> dict[str, Any]:
     return {"dag_run_id": run_id} | ({} if version.startswith("2.") else {"logical_date": None})
