@@ -157,6 +157,31 @@ def what_is_retained_is_not_left_by_a_first_deployment_that_fails(template: Temp
     return [name for name, one in template.body["Resources"].items() if one.get("DeletionPolicy") == "Retain"]
 
 
+def rules_of_aws_sources_name_detail_types(template: Template) -> Violations:
+    """CloudTrail's events of API calls have the service's source, too; sources that a parameter names are the user's.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
+    """
+    patterns = {name: rule.get("EventPattern") for name, rule in template.resources("AWS::Events::Rule").items()}
+    for name, function in template.resources(FUNCTION).items():
+        for event_name, event in function.get("Events", {}).items():
+            patterns[f"{name}.{event_name}"] = event.get("Properties", {}).get("Pattern")
+    return [
+        name
+        for name, pattern in patterns.items()
+        if pattern and not pattern.get("detail-type") and any(one.startswith("aws.") for one in _texts(pattern))
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, whichever intrinsic functions it stands in."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+
+
 def queues_are_encrypted(template: Template) -> Violations:
     return [
         name
@@ -213,6 +238,7 @@ RULES: list[Rule] = [
     functions_fit_a_new_account,
     deliveries_have_a_dead_letter_queue,
     what_is_retained_is_not_left_by_a_first_deployment_that_fails,
+    rules_of_aws_sources_name_detail_types,
     queues_are_encrypted,
     queues_redrive,
     dead_letter_queues_raise_an_alarm,

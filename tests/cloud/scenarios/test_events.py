@@ -1,10 +1,58 @@
 """Events are hints, delivered at best: lost, doubled or in the wrong order, the result is the same."""
 
+import json
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from tests.cloud.scenarios.deployed import OTHER, Deployed
+from localcloud.installation import HUB
+from localcloud.testing.served import unique
+from tests.cloud.scenarios.deployed import OTHER, SPOKE, Deployed
 
 SCHEDULE_SECONDS = 15 * 60 + 1
+STATUS_CHANGE = "MWAA Environment Status Change"
+
+
+@pytest.fixture
+def arrived(groundcrew: Deployed) -> Iterator[Callable[[], set[str]]]:
+    """The types of MWAA's events that have reached the hub's bus."""
+    found: set[str] = set()
+    sqs, events, name = groundcrew.aws.client("sqs", HUB), groundcrew.aws.client("events", HUB), unique("arriving")
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name=name, EventBusName="groundcrew", EventPattern=json.dumps({"source": ["aws.airflow"]}))
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
+    events.put_targets(Rule=name, EventBusName="groundcrew", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def types() -> set[str]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        found.update(json.loads(message["Body"])["detail-type"] for message in messages)
+        return found
+
+    yield types
+    events.remove_targets(Rule=name, EventBusName="groundcrew", Ids=["queue"])
+    events.delete_rule(Name=name, EventBusName="groundcrew")
+    sqs.delete_queue(QueueUrl=url)
+
+
+def test_calls_of_the_api_that_cloudtrail_tells_stay_in_their_account(
+    groundcrew: Deployed, arrived: Callable[[], set[str]]
+) -> None:
+    """CloudTrail's events have the source of the service."""
+    call = {"eventSource": "airflow.amazonaws.com", "eventName": "UpdateEnvironment"}
+    for detail_type, detail in (("AWS API Call via CloudTrail", call), (STATUS_CHANGE, {"name": "none"})):
+        event = {"Source": "aws.airflow", "DetailType": detail_type, "Detail": json.dumps(detail)}
+        groundcrew.cloud.put_aws_event(SPOKE, "us-east-1", event)
+    groundcrew.until(lambda: STATUS_CHANGE in arrived(), "MWAA's event")
+    groundcrew.until_idle()
+    assert arrived() == {STATUS_CHANGE}
 
 
 def test_lost_the_sweep_heals(groundcrew: Deployed) -> None:
