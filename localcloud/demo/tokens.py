@@ -106,7 +106,8 @@ def _execution_role(setting: Setting, account: str, bucket: str) -> str:
     iam = setting.aws.client("iam", account)
     trust = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
     role = str(iam.create_role(RoleName="airflow-containers", AssumeRolePolicyDocument=trust)["Role"]["Arn"])
-    reads = {"Effect": "Allow", "Action": "s3:GetObject*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    reads = {"Effect": "Allow", "Action": ["s3:GetObject*", "s3:List*"], "Resource": resources}
     document = json.dumps({"Version": "2012-10-17", "Statement": [reads]})
     iam.put_role_policy(RoleName="airflow-containers", PolicyName="bucket", PolicyDocument=document)
     return role

@@ -151,7 +151,8 @@ class Bound:
         iam = deployed.aws.client("iam", self.environment.account)
         trust = {"Effect": "Allow", "Principal": {"Service": "airflow-env.amazonaws.com"}, "Action": "sts:AssumeRole"}
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
-        reads = allow("s3:GetObject*", f"arn:aws:s3:::{self.bucket}/*")
+        bucket = f"arn:aws:s3:::{self.bucket}"
+        reads = allow(["s3:GetObject*", "s3:List*"], [bucket, f"{bucket}/*"])
         iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=policy(reads))
         variables = credentials(deployed.cloud.session(role), REGION, deployed.cloud.endpoint)
         home = folder / unique("container")

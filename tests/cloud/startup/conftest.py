@@ -71,7 +71,8 @@ class Shop:
     def container(self, *statements: dict[str, Any], shell: str = BASH, ahead: float = 0.0, **more: Any) -> Container:
         """A new container; its execution role may read the bucket and do what is said, its clock may be ahead."""
         reads = allow(["s3:GetObject", "s3:GetObjectVersion"], f"arn:aws:s3:::{self.bucket}/*")
-        session = self.cloud.control.session(self.cloud.role(reads, *statements, path="/"))
+        lists = allow("s3:List*", f"arn:aws:s3:::{self.bucket}")  # as MWAA's user guide gives it to execution roles
+        session = self.cloud.control.session(self.cloud.role(reads, lists, *statements, path="/"))
         variables = {
             **credentials(session, REGION, self.cloud.control.endpoint),
             **more.pop("variables", {}),
