@@ -63,3 +63,12 @@ def test_no_code_writes_the_partition_out() -> None:
     code = [*ROOT.glob("functions/**/*.py"), *ROOT.glob("functions/**/*.json")]
     assert code
     assert [path for path in code if "arn:aws:" in path.read_text()] == []
+
+
+def test_the_readme_says_how_many_functions_run_at_once() -> None:
+    functions = Template.read(ROOT / "template.yaml").resources("AWS::Serverless::Function").values()
+    events = [
+        event for function in functions for event in function.get("Events", {}).values() if event["Type"] == "SQS"
+    ]
+    total = sum(event["Properties"]["ScalingConfig"]["MaximumConcurrency"] for event in events)
+    assert f"**How many functions run at once:** up to {total} by queues" in (ROOT / "README.md").read_text()
