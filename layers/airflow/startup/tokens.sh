@@ -4,12 +4,18 @@
 # exported here: only PIP_CONFIG_FILE is.
 
 groundcrew_home="${HOME:-/usr/local/airflow}/.groundcrew"
-if command python3 -P - "${GROUNDCREW_SETTINGS:-}" "$groundcrew_home" <<'GROUNDCREW_PYTHON'
+if command python3 - "${GROUNDCREW_SETTINGS:-}" "$groundcrew_home" <<'GROUNDCREW_PYTHON'
+import sys
+
+# Nothing is imported from the current directory, where DAG authors may write. That is the option -P, which Python 3.10
+# refuses; -I would leave out PYTHONPATH and the user's site-packages, where an image may have boto3.
+if sys.path[:1] == [""]:
+    del sys.path[0]
+
 import configparser
 import datetime
 import json
 import os
-import sys
 import time
 
 ENOUGH = 600  # seconds: MWAA gives an installation nine minutes

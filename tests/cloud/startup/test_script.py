@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.container import Container, Started
+from localcloud.container import ROOT, Container, Started
 from tests.cloud.startup.conftest import KEY, MINTER, SHELLS, Shop
 
 NOT_STARTED = "groundcrew: the container does not start"
@@ -43,6 +43,30 @@ def test_pip_is_configured_and_nothing_else_is_exported(shop: Shop, shell: str) 
     assert set(started.exported or {}) - set(before.exported or {}) == {"PIP_CONFIG_FILE"}
     assert started.seconds < 2, f"{started.seconds:.2f} s"
     assert f"pip uses {shop.index} until" in started.log
+
+
+def test_python_3_10_runs_it(shop: Shop, shell: str) -> None:
+    """It refuses the option -P, which came with 3.11 (https://docs.python.org/3/using/cmdline.html#cmdoption-P)."""
+    shop.deliver(shop.mint())
+    container = shop.container(shell=shell)
+    old = container.home / "old"
+    old.mkdir()
+    real = ROOT / ".tools/runtime/bin/python3"
+    refuses = "echo 'Unknown option: -P' >&2; exit 2"
+    (old / "python3").write_text(f'#!/bin/sh\ncase "$1" in -P) {refuses};; esac\nexec {real} "$@"\n')
+    (old / "python3").chmod(0o755)
+    container.variables = {**container.variables, "PATH": f"{old}:/usr/local/bin:/usr/bin:/bin"}
+    assert f"aws:{shop.tokens[0]}@" in configured(container, container.start(shop.script()))
+
+
+def test_nothing_is_imported_from_the_current_directory(shop: Shop, shell: str) -> None:
+    shop.deliver(shop.mint())
+    container = shop.container(shell=shell)
+    here = container.home / "here"
+    here.mkdir()
+    for name in ("configparser", "datetime", "json", "botocore"):
+        (here / f"{name}.py").write_text("raise SystemExit('imported from the current directory')\n")
+    configured(container, container.start(shop.script(before=f"cd {here}", after="cd /")))
 
 
 @pytest.mark.parametrize(
