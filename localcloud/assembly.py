@@ -59,7 +59,7 @@ def assemble(cloud: Cloud, endpoint: str, interpreter: Path, scratch: Path) -> F
     vpc_calls.install(cloud)
     invocations.install(cloud)
     cloudwatch.install(cloud)
-    cloudformation.install(cloud)
+    cloudformation.install(cloud, runtime)
     stepfunctions.install(cloud)
     dynamodb.install()
     ec2.install(cloud)

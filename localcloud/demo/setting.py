@@ -55,6 +55,9 @@ def prepare(directory: Path, view: View, step: Step, beside: Callable[[Client], 
         built = run("sam build", deploy.build, deploy.ROOT / "template.yaml", directory / "build")
         _watch(view, jobs, cloud_is_up.done)
         cloud: Client = cloud_is_up.result()
+        runtime = cloud.status()["runtime"]
+        if runtime not in (deploy.ROOT / "template.yaml").read_text():
+            view.say(f"  Functions run on {runtime} here, this machine's; the template offers newer ones, for AWS.")
         beside(cloud)
         shared = run(f"shared VPC in {HUB}, the hub", _shared_vpc, cloud)
         spokes = [run(f"spoke in {account}", deploy_spoke, cloud, account) for account in (HUB, *SPOKES)]

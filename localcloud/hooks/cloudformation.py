@@ -24,7 +24,8 @@ Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
 
 
-def install(cloud: Cloud) -> None:
+def install(cloud: Cloud, runtime: str) -> None:
+    """``runtime`` is the only one that functions can have here; a parameter that offers others may be set to it."""
     shares = _ResourceShares(cloud)
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::Events::EventBusPolicy"] = _handler(_create_bus_policy, _delete_bus_policy)
@@ -36,6 +37,9 @@ def install(cloud: Cloud) -> None:
     for module in (engine, changesets, formation_handlers, stacks, provisioners):
         if hasattr(module, "_evaluate_conditions"):
             module._evaluate_conditions = evaluate
+    resolve = _with_runtime(engine._resolve_parameters, runtime)
+    for module in (engine, changesets, formation_handlers, provisioners):
+        module._resolve_parameters = resolve
     permission = handlers["AWS::Lambda::Permission"]
     permission["create"] = _existing_function(permission["create"])
     role = handlers["AWS::IAM::Role"]
@@ -58,6 +62,20 @@ def _deleting_first(stock: Any) -> Any:
         return answer
 
     return handle
+
+
+def _with_runtime(stock: Any, runtime: str) -> Any:
+    """Templates offer the runtimes that AWS still creates functions with; this machine may have an older one only."""
+
+    def resolve(template: dict[str, Any], provided: Any, previous: Any = None) -> Any:
+        parameters = dict(template.get("Parameters") or {})
+        for name, parameter in parameters.items():
+            offered = parameter.get("AllowedValues") or []
+            if any(str(value).startswith("python3.") for value in offered):
+                parameters[name] = {**parameter, "AllowedValues": [*offered, runtime]}
+        return stock({**template, "Parameters": parameters}, provided, previous)
+
+    return resolve
 
 
 def _with_joins(stock: Any) -> Any:

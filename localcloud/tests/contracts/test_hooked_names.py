@@ -28,6 +28,7 @@ NAMES: dict[str, dict[str, str | None]] = {
         "access_denied_response": "service, action, principal_arn, request_id, *, error_code, message, headers, "
         "resource_arn, explicit_deny, resource_policy_arn",
         "extract_iam_action": "service, method, path, headers, body, query_params",
+        "s3_additional_checks": "method, path, headers, body, query_params",
         "extract_resource_arn": "service, method, path, headers, body, query_params, region, account_id",
     },
     "core.iam_evaluator": {
@@ -57,6 +58,7 @@ NAMES: dict[str, dict[str, str | None]] = {
     "services.cloudformation.engine": {
         "_evaluate_conditions": "template, params",
         "_parse_template": "template_body",
+        "_resolve_parameters": "template, provided_params, previous_params",
     },
     "services.cloudformation.handlers": {
         "_create_stack": "params",
@@ -169,6 +171,7 @@ NAMES: dict[str, dict[str, str | None]] = {
         "_fire_s3_event_async": "bucket_name, key, event_name, size, etag, deletion_type, version_id, object_extra, "
         "record_extra",
         "_get_object": "bucket_name, key, headers, query_params",
+        "_head_object": "bucket_name, key, headers, query_params",
         "_next_event_sequencer": "event_name",
         "_notification_bucket_region": "bucket_name",
         "_put_object": "bucket_name, key, body, headers",

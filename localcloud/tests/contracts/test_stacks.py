@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-templ
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,6 +90,25 @@ def test_a_bus_policy_comes_changes_and_goes(cloud: LocalCloud) -> None:
     stack.delete()
     with pytest.raises(ClientError, match="ResourceNotFound"):
         cloud.client("events").describe_event_bus(Name=name)
+
+
+@pytest.mark.parametrize(("value", "allowed"), [(None, True), ("python3.99", True), ("python3.9", False)])
+def test_a_runtime_that_is_not_offered_is_this_machines_only(
+    cloud: LocalCloud, value: str | None, *, allowed: bool
+) -> None:
+    stack = Stack(cloud)
+    body = {
+        "Parameters": {"Runtime": {"Type": "String", "AllowedValues": ["python3.98", "python3.99"]}},
+        "Resources": {"Topic": typed("AWS::SNS::Topic", DisplayName={"Ref": "Runtime"})},
+    }
+    given = [{"ParameterKey": "Runtime", "ParameterValue": value or cloud.control.status()["runtime"]}]
+    create = partial(stack.formation.create_stack, TemplateBody=json.dumps(body), Parameters=given)
+    if allowed:
+        create(StackName=stack.name)
+        stack.delete()
+    else:
+        with pytest.raises(ClientError, match="ValidationError"):
+            create(StackName=stack.name)
 
 
 def test_everything_a_template_needs_is_made_and_really_deleted(cloud: LocalCloud) -> None:
