@@ -121,11 +121,16 @@ def test_an_export_is_asked_for_and_nothing_goes_without_one(groundcrew: Deploye
     assert fact["cleanup_id"] in [json.loads(one)["cleanup_id"] for one in inputs]
 
 
-def test_the_export_that_has_to_come_first_is_made_and_then_it_is_cleaned(groundcrew: Deployed) -> None:
-    """Both parts together: the clean-up asks on the bus, and goes on with the manifest."""
+@pytest.mark.parametrize(("audit_logs_for", "left"), [("User", 1), ("Admin", 2)])
+def test_the_export_that_has_to_come_first_is_made_and_then_it_is_cleaned(
+    groundcrew: Deployed, audit_logs_for: str, left: int
+) -> None:
+    """Both parts together: the clean-up asks on the bus, and goes on with the manifest. Audit logs that no export could
+    read are kept.
+    """
     ssm, name = groundcrew.aws.client("ssm", HUB), unique("exports")
     ssm.put_parameter(Name=f"/groundcrew/exports/{name}", Type="String", Value="{}")
-    with policy(groundcrew) as cleanup:
+    with policy(groundcrew) as cleanup, groundcrew.switched(mwaa_audit_logs_for=audit_logs_for):
         tags = {"groundcrew:cleanup": cleanup, "groundcrew:exports": name}
         made = available(groundcrew, SPOKE, V3, tags=tags)
         groundcrew.made.append(made)
@@ -135,7 +140,9 @@ def test_the_export_that_has_to_come_first_is_made_and_then_it_is_cleaned(ground
             lambda: groundcrew.facts("Metadata Cleanup Finished", made), "the clean-up", seconds=150, turn=TURN
         )
     assert groundcrew.facts("Metadata Export Finished", made)
-    assert groundcrew.cloud.airflow_rows(made.arn)["log"] == 1
+    said = groundcrew.facts("Metadata Cleanup Finished", made)[0]["detail"]["tables"]["log"]
+    assert groundcrew.cloud.airflow_rows(made.arn)["log"] == left
+    assert ("neither exported nor expendable" in (said["kept"] or "")) == (left == 2)
     ssm.delete_parameter(Name=f"/groundcrew/exports/{name}")
 
 
