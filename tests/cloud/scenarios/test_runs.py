@@ -87,7 +87,7 @@ def updating(groundcrew: Deployed, environment: Environment) -> Iterator[None]:
     """An update that lasts until this is left."""
     with groundcrew.switched(mwaa_updating_seconds=3600.0):
         mwaa = groundcrew.aws.client("mwaa", environment.account)
-        mwaa.update_environment(Name=environment.name, MaxWorkers=5)
+        mwaa.update_environment(Name=environment.name, MaxWorkers=5, WorkerReplacementStrategy="GRACEFUL")
         assert environment.status() == "UPDATING"
         yield
     groundcrew.cloud.advance(3600, step=600)

@@ -76,7 +76,7 @@ def test_a_failed_command_is_understood_whatever_its_status(
     groundcrew: Deployed, fleet: Fleet, environment: Environment, failed: int
 ) -> None:
     """`dags trigger` fails for a logical date that has a run: its words say so."""
-    broken, date = complaints(groundcrew, "CliBroken"), "2026-11-20T06:00:00+00:00"
+    broken, date = complaints(groundcrew, "CliBroken"), f"2026-11-20T06:0{failed // 100}:00+00:00"
     first = fleet.ask_of(environment, logical_date=date)
     fleet.until_told("DAG Run Started", first)
     with (

@@ -41,7 +41,6 @@ def test_pip_is_configured_and_nothing_else_is_exported(shop: Shop, shell: str) 
     nothing.write_text("")
     before = container.start(nothing)
     assert set(started.exported or {}) - set(before.exported or {}) == {"PIP_CONFIG_FILE"}
-    assert started.seconds < 2, f"{started.seconds:.2f} s"
     assert f"pip uses {shop.index} until" in started.log
 
 
